@@ -1,0 +1,1 @@
+"""The speaker: one asyncio loop between a microphone, a loudspeaker and a voice-agent cloud."""

@@ -1,0 +1,486 @@
+"""Coze realtime voice chat (`/v1/chat`) as a pure protocol object: text messages in, events of firmware/events.py out.
+
+It never opens, waits, sleeps or reads a clock. Wire names stand in this file only. The face that the session sees
+(endpoint, opened, receive, encode_audio_into, complete, clear, interrupt, tool_outputs) is that of every cloud.
+
+Nothing here is taken for granted: unknown events and members are ignored and counted, and a member of a wrong type
+counts as absent.
+"""
+
+import json
+
+import kernels
+from json_scan import FOUND, MALFORMED, JSONScan
+
+from .. import errors, events
+from ..compat import const
+from . import turns
+
+_AUDIO_DELTA = b"conversation.audio.delta"
+
+_APPEND_HEAD = b'{"id":"a","event_type":"input_audio_buffer.append","data":{"delta":"'
+_APPEND_TAIL = b'"}}'
+
+# Non-empty, this list is exclusive: acknowledgements and errors must be named too (coze.md 3.6, 3.8).
+_SUBSCRIPTIONS = (
+    "chat.created",
+    "chat.updated",
+    "error",
+    "input_audio_buffer.completed",
+    "input_audio_buffer.cleared",
+    "input_audio_buffer.speech_started",
+    "input_audio_buffer.speech_stopped",
+    "conversation.chat.created",
+    "conversation.chat.in_progress",
+    "conversation.chat.requires_action",
+    "conversation.audio.delta",
+    "conversation.audio.completed",
+    "conversation.chat.completed",
+    "conversation.chat.failed",
+    "conversation.chat.canceled",
+)
+_TRANSCRIPT_SUBSCRIPTIONS = (
+    "conversation.audio_transcript.update",
+    "conversation.audio_transcript.completed",
+    "conversation.audio.sentence_start",
+)
+
+# What each error number asks for (coze.md 7.1). A number that is not here concerns this question only.
+_ERROR_KINDS = {
+    4000: errors.CONFIG,
+    4001: errors.TURN,
+    4002: errors.BUSY,
+    4003: errors.CONFIG,
+    4006: errors.CONFIG,
+    4008: errors.REFUSED,
+    4009: errors.BUSY,
+    4011: errors.REFUSED,
+    4012: errors.REFUSED,
+    4013: errors.BUSY,
+    4015: errors.REFUSED,
+    4016: errors.BUSY,
+    4019: errors.REFUSED,
+    4020: errors.BUSY,
+    4021: errors.CONFIG,
+    4022: errors.REFUSED,
+    4027: errors.REFUSED,
+    4028: errors.REFUSED,
+    4100: errors.TOKEN,
+    4101: errors.REFUSED,
+    4102: errors.BUSY,
+    4200: errors.CONFIG,
+    5000: errors.BUSY,
+    700012006: errors.TOKEN,
+}
+_ERROR_CURES = {
+    errors.CONFIG: "check bot_id, the codecs and the other cloud settings",
+    errors.TOKEN: "make a new token and provision it",
+    errors.BUSY: "the cloud is busy, the speaker tries again by itself",
+    errors.REFUSED: "see the agent's page: published to the API channel, token permissions, balance and quota",
+    errors.TURN: "ask again",
+}
+_CONFIG_REJECTED = const(4000)
+_CONVERSATION_UNKNOWN = const(4002)
+_NOT_CANCELLABLE = const(4104)
+_CANCELED_BY_CLIENT = const(2)
+
+_CONTENT = const(1)
+_CHAT_ID = const(2)
+
+
+class Coze:
+    """config: firmware.config.Config; user_id: stands in when the configuration names none.
+
+    After receive() the fields of that event hold: `audio_at`, `audio_n` (AUDIO: decoded wire bytes in the same buffer),
+    `text` and `is_final` (HEARD, SAID), `error` (FAILED, LINK_LOST), `tool_calls` ([(id, name, arguments)] for
+    TOOL_CALL), and `reply` (bytes to send, or None) for any event.
+    """
+
+    def __init__(self, config, user_id=""):
+        self._config = config
+        self._user_id = config.user_id or user_id
+        self.conversation_id = config.conversation_id
+        self._turns = turns.Turns()
+        self._scan = JSONScan((b"event_type",), b"data", (b"content", b"chat_id"))
+        self._serial = 0
+        self._is_ready = False
+        self._has_repeated_update = False
+        self._tool_chat_id = ""
+        self._handlers = self._make_handlers()
+        self.audio_at = 0
+        self.audio_n = 0
+        self.text = ""
+        self.is_final = False
+        self.error = None
+        self.tool_calls = ()
+        self.reply = None
+        self.unknown_count = 0  # events this client does not know
+        self.malformed_count = 0  # messages that are no JSON object, audio that is no base64
+        self.stale_bytes = 0  # wire bytes of dead turns that were dropped
+        self.unusual_count = 0  # audio events that took the slow path
+
+    # Connection
+
+    def request(self):
+        """(url, headers) of the WebSocket. The headers hold the token: never print them."""
+        config = self._config
+        query = "bot_id=" + config.bot_id
+        if config.device_id:
+            query += "&device_id=" + config.device_id
+        url = config.cloud_url + ("&" if "?" in config.cloud_url else "?") + query
+        return url, {"Authorization": "Bearer " + config.token, "User-Agent": "pipit"}
+
+    def opened(self):
+        """A connection is up: forget the old one; returns the first message, the whole configuration."""
+        self._turns.reset()
+        self._is_ready = False
+        self._has_repeated_update = False
+        return self._message("chat.update", self._update_data())
+
+    def refused(self, status, log_id=""):
+        """The error of a handshake that was answered with this HTTP status."""
+        if status == 401:
+            kind, why = errors.TOKEN, "the token is invalid or has expired"
+        elif status == 403:
+            kind, why = errors.REFUSED, "the token may not use this agent"
+        elif status == 429 or status >= 500:
+            kind, why = errors.BUSY, "the service is overloaded or down"
+        else:
+            kind, why = errors.CONFIG, "cloud_url or bot_id is wrong"
+        return errors.CloudError("HTTP %d: %s; %s" % (status, why, _ERROR_CURES[kind]), kind, status, log_id)
+
+    # Uplink
+
+    def encode_audio_into(self, dst, at, src, n):
+        """Write the message that carries n wire bytes of `src` into dst from `at`; returns the index behind it."""
+        end = at + len(_APPEND_HEAD)
+        dst[at:end] = _APPEND_HEAD
+        end += kernels.b64_encode_into(src, 0, n, dst, end)
+        dst[end : end + len(_APPEND_TAIL)] = _APPEND_TAIL
+        return end + len(_APPEND_TAIL)
+
+    def complete(self, now_ms):
+        """The utterance is finished, its answer owed."""
+        self._turns.owe(now_ms)
+        return self._message("input_audio_buffer.complete")
+
+    def clear(self):
+        """What was said since the last `complete` is no question."""
+        return self._message("input_audio_buffer.clear")
+
+    def interrupt(self, now_ms):
+        """No answer to anything asked so far may be heard; returns a message to send, or None."""
+        return self._message("conversation.chat.cancel") if self._turns.interrupt(now_ms) else None
+
+    def tool_outputs(self, outputs):
+        """outputs: [(tool call id, text)], all calls of the last TOOL_CALL."""
+        answers = [{"tool_call_id": call_id, "output": text} for call_id, text in outputs]
+        data = {"chat_id": self._tool_chat_id, "tool_outputs": answers}
+        return self._message("conversation.chat.submit_tool_outputs", data)
+
+    # Downlink
+
+    def receive(self, buf, start, n, now_ms):
+        """One text message in buf[start:start+n]; returns an event of firmware/events.py, or "" for nothing to do.
+
+        buf is a bytearray; an AUDIO event is decoded in place. Never raises on what the cloud sends.
+        """
+        self.reply = None
+        end = start + n
+        scan = self._scan
+        verdict = scan.scan(buf, start, end)
+        if verdict == MALFORMED:
+            self.malformed_count += 1
+            return ""
+        if verdict == FOUND:
+            at = scan.at[0]
+            if at >= 0 and scan.n[0] == len(_AUDIO_DELTA) and buf.find(_AUDIO_DELTA, at, at + scan.n[0]) == at:
+                return self._audio_in_place(buf, now_ms)
+        return self._parsed(buf, start, end, now_ms)
+
+    def _audio_in_place(self, buf, now_ms):
+        scan = self._scan
+        at = scan.at[_CONTENT]
+        n = scan.n[_CONTENT] if at >= 0 else 0
+        id_at = scan.at[_CHAT_ID]
+        if id_at < 0:
+            is_live = self._turns.is_live(buf, 0, 0, now_ms)
+        else:
+            is_live = self._turns.is_live(buf, id_at, scan.n[_CHAT_ID], now_ms)
+        return self._audio(buf, at, n, is_live)
+
+    def _audio(self, buf, at, n, is_live):
+        if n == 0:
+            return ""
+        if not is_live:
+            self.stale_bytes += n * 3 // 4
+            return ""
+        decoded = kernels.b64_decode_into(buf, at, n, buf, at)
+        if decoded < 0:
+            self.malformed_count += 1
+            return ""
+        self.audio_at = at
+        self.audio_n = decoded
+        return events.AUDIO if decoded else ""
+
+    def _parsed(self, buf, start, end, now_ms):
+        try:
+            message = json.loads(bytes(memoryview(buf)[start:end]))
+        except (ValueError, RuntimeError, MemoryError):  # not JSON or UTF-8; nested or large beyond this heap
+            self.malformed_count += 1
+            return ""
+        if not isinstance(message, dict):
+            self.malformed_count += 1
+            return ""
+        name = _text(message, "event_type")
+        data = _object(message, "data")
+        if name == "conversation.audio.delta":
+            return self._audio_unusual(buf, start, end, data, now_ms)
+        handler = self._handlers.get(name)
+        if handler is None:
+            self.unknown_count += 1
+            return ""
+        return handler(data, message, now_ms)
+
+    def _audio_unusual(self, buf, start, end, data, now_ms):
+        """An audio event with escapes, already parsed: put its base64 back into the buffer and go on as usual."""
+        self.unusual_count += 1
+        content = _text(data, "content").encode()
+        chat_id = _text(data, "chat_id").encode()
+        if len(content) > end - start:
+            self.malformed_count += 1
+            return ""
+        buf[start : start + len(content)] = content
+        return self._audio(buf, start, len(content), self._turns.is_live(chat_id, 0, len(chat_id), now_ms))
+
+    def _make_handlers(self):
+        return {
+            "chat.created": self._ignore,
+            "chat.updated": self._on_updated,
+            "error": self._on_error,
+            "input_audio_buffer.completed": self._ignore,
+            "input_audio_buffer.cleared": self._ignore,
+            "conversation.cleared": self._ignore,
+            "conversation.message.completed": self._ignore,
+            "conversation.message.delta": self._ignore,
+            "input_audio_buffer.speech_started": self._on_speech_started,
+            "input_audio_buffer.speech_stopped": self._on_speech_stopped,
+            "conversation.audio_transcript.update": self._on_transcript,
+            "conversation.audio_transcript.completed": self._on_transcript,
+            "conversation.audio.sentence_start": self._on_sentence,
+            "conversation.chat.created": self._on_chat_created,
+            "conversation.chat.in_progress": self._on_chat_created,
+            "conversation.audio.completed": self._on_audio_completed,
+            "conversation.chat.completed": self._on_chat_completed,
+            "conversation.chat.failed": self._on_chat_failed,
+            "conversation.chat.canceled": self._on_canceled,
+            "conversation.chat.requires_action": self._on_requires_action,
+            "dump.audio": self._ignore,
+        }
+
+    def _ignore(self, data, message, now_ms):
+        return ""
+
+    def _on_updated(self, data, message, now_ms):
+        self._keep_conversation(_object(data, "chat_config"))
+        if self._is_ready:
+            return ""
+        self._is_ready = True
+        return events.LINK_READY
+
+    def _on_error(self, data, message, now_ms):
+        code = _number(data, "code")
+        if code == _NOT_CANCELLABLE:
+            return ""
+        self.error = self._error(code, _text(data, "msg"), _text(_object(message, "detail"), "logid"))
+        if code == _CONVERSATION_UNKNOWN:
+            self.conversation_id = ""  # the next connection starts a new one
+        if not self._is_ready:
+            return events.LINK_LOST
+        if code == _CONFIG_REJECTED and not self._has_repeated_update:
+            # The cloud has forgotten the format of our audio (esp-adf#1569): say it again, once a connection.
+            self._has_repeated_update = True
+            self.reply = self._message("chat.update", self._update_data())
+        if self.error.kind in (errors.TURN, errors.CONFIG, errors.BUSY):
+            return events.FAILED
+        return events.LINK_LOST
+
+    def _on_speech_started(self, data, message, now_ms):
+        if self._config.interrupt_keywords and self._turns.is_busy:
+            return ""  # only a keyword interrupts; the cloud reports it as canceled
+        self._turns.interrupt(now_ms)  # the cloud stops its answer by itself, so nothing is sent
+        return events.SPEECH_STARTED
+
+    def _on_speech_stopped(self, data, message, now_ms):
+        self._turns.speech_stopped(now_ms)
+        return events.SPEECH_STOPPED
+
+    def _on_transcript(self, data, message, now_ms):
+        self.text = _text(data, "content")
+        self.is_final = message["event_type"].endswith("completed")
+        return events.HEARD if self._turns.transcript(self.is_final, not self.text) else ""
+
+    def _on_sentence(self, data, message, now_ms):
+        self.text = _text(data, "text")
+        return events.SAID if self._turns.is_current(b"") else ""
+
+    def _on_chat_created(self, data, message, now_ms):
+        chat_id = _chat_id(data)
+        if not chat_id:
+            return ""
+        self._keep_conversation(data)
+        verdict = self._turns.created(chat_id, now_ms)
+        if verdict == turns.DEAD:
+            self.reply = self._message("conversation.chat.cancel")
+        return events.TURN_STARTED if verdict == turns.LIVE else ""
+
+    def _on_audio_completed(self, data, message, now_ms):
+        return events.AUDIO_DONE if self._turns.is_current(_text(data, "chat_id").encode()) else ""
+
+    def _on_chat_completed(self, data, message, now_ms):
+        return events.TURN_DONE if self._turns.done(_chat_id(data)) else ""
+
+    def _on_chat_failed(self, data, message, now_ms):
+        if not self._turns.done(_chat_id(data)):
+            return ""
+        reason = _object(data, "last_error")
+        log_id = _text(_object(message, "detail"), "logid")
+        self.error = self._error(_number(reason, "code"), _text(reason, "msg"), log_id)
+        return events.FAILED
+
+    def _on_canceled(self, data, message, now_ms):
+        is_ours = _number(data, "code") == _CANCELED_BY_CLIENT
+        return events.CANCELLED if self._turns.canceled(is_ours, now_ms) else ""
+
+    def _on_requires_action(self, data, message, now_ms):
+        if not self._turns.is_current(_chat_id(data)):
+            return ""
+        calls = _object(_object(data, "required_action"), "submit_tool_outputs").get("tool_calls")
+        self.tool_calls = [
+            (_text(call, "id"), _text(_object(call, "function"), "name"), _text(_object(call, "function"), "arguments"))
+            for call in (calls if isinstance(calls, list) else ())
+            if isinstance(call, dict)
+        ]
+        self._tool_chat_id = _text(data, "id")
+        return events.TOOL_CALL if self.tool_calls else ""
+
+    # Messages
+
+    def _message(self, event_type, data=None):
+        self._serial += 1
+        message = {"id": "p%d" % self._serial, "event_type": event_type}
+        if data is not None:
+            message["data"] = data
+        return json.dumps(message).encode()
+
+    def _update_data(self):
+        config = self._config
+        data = {
+            "chat_config": self._chat_config(),
+            "input_audio": {
+                "format": "pcm",  # the default is wav, which raw audio is not
+                "codec": config.uplink_codec,
+                "sample_rate": 16000 if config.uplink_codec == "pcm" else 8000,
+                "channel": 1,
+                "bit_depth": 16,
+            },
+            "output_audio": self._output_audio(),
+            "turn_detection": self._turn_detection(),
+            "need_play_prologue": config.prologue,
+            "event_subscriptions": self._subscriptions(),
+        }
+        if config.prologue and config.prologue_text:
+            data["prologue_content"] = config.prologue_text
+        asr = {}
+        if config.asr_hot_words:
+            asr["hot_words"] = config.asr_hot_words
+        if config.asr_language:
+            asr["user_language"] = config.asr_language
+        if asr:
+            data["asr_config"] = asr
+        return data
+
+    def _chat_config(self):
+        """Empty strings are not allowed, so a member without a value is left out."""
+        config = self._config
+        chat = {"auto_save_history": config.auto_save_history}
+        if self._user_id:
+            chat["user_id"] = self._user_id
+        if self.conversation_id:
+            chat["conversation_id"] = self.conversation_id
+        if config.custom_variables:
+            chat["custom_variables"] = config.custom_variables
+        if config.parameters:
+            chat["parameters"] = config.parameters
+        return chat
+
+    def _output_audio(self):
+        config = self._config
+        pcm = {"sample_rate": config.downlink_hz, "frame_size_ms": config.pacing_frame_ms}
+        if config.pacing_frames:
+            pcm["limit_config"] = {"period": config.pacing_period_s, "max_frame_num": config.pacing_frames}
+        audio = {
+            "codec": config.downlink_codec,
+            "pcm_config": pcm,
+            "speech_rate": config.speech_rate,
+            "loudness_rate": config.loudness_rate,
+        }
+        if config.voice_id:
+            audio["voice_id"] = config.voice_id
+        return audio
+
+    def _turn_detection(self):
+        config = self._config
+        if config.mode != "free":
+            return {"type": "client_interrupt"}
+        detection = {
+            "type": "server_vad",
+            "prefix_padding_ms": config.vad_prefix_ms,
+            "silence_duration_ms": config.vad_silence_ms,
+        }
+        if config.interrupt_keywords:
+            detection["interrupt_config"] = {
+                "mode": config.interrupt_keyword_mode,
+                "keywords": config.interrupt_keywords,
+            }
+        return detection
+
+    def _subscriptions(self):
+        names = list(_SUBSCRIPTIONS)
+        if self._config.log_transcripts:
+            names.extend(_TRANSCRIPT_SUBSCRIPTIONS)
+        else:
+            names.append("conversation.audio_transcript.completed")  # an empty one means that no answer will come
+        return names
+
+    def _keep_conversation(self, holder):
+        self.conversation_id = _text(holder, "conversation_id") or self.conversation_id
+
+    def _error(self, code, text, log_id):
+        kind = _ERROR_KINDS.get(code, errors.TURN)
+        token = self._config.token
+        if token and token in text:
+            text = text.replace(token, "***")
+        return errors.CloudError("%d %s; %s" % (code, text[:200], _ERROR_CURES[kind]), kind, code, log_id)
+
+
+def _text(holder, key):
+    value = holder.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _number(holder, key):
+    value = holder.get(key)
+    if isinstance(value, str) and value.isdigit():  # some samples quote their numbers
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _object(holder, key):
+    value = holder.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _chat_id(data):
+    """Of a Chat object: `id`; samples also show a `chat_id` twin."""
+    return (_text(data, "id") or _text(data, "chat_id")).encode()

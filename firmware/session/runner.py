@@ -1,0 +1,389 @@
+"""Takes events one at a time, looks up the table, performs the effects: the only place where a turn changes state.
+
+`post` runs at once and to the end, so a press is silence before the call returns. Everything that takes time belongs
+to somebody else, who posts an event when it has happened. The one task here watches the deadline of the state.
+"""
+
+import asyncio
+
+from .. import errors, events, report, trace as tr
+from ..compat import const, mem_free_bytes, ticks_add, ticks_diff
+from . import table, turn
+
+_DEADLINE_POLL_MS = const(100)
+
+
+class Runner:
+    """mode: ptt_hold, ptt_toggle or free; limits: {name: ms} for every name in table.DEADLINES.
+
+    player, uplink, cloud, link: the parts that the effects order about (see app.py, which hands them in).
+    on_state(state): called after each change, for the LED.
+    """
+
+    def __init__(self, mode, limits, ports, trace, player, uplink, cloud, link, on_state):
+        self._mode = mode
+        self._table = table.table_for(mode)
+        self._limits = limits
+        self._ports = ports
+        self._trace = trace
+        self._player = player
+        self._uplink = uplink
+        self._cloud = cloud
+        self._link = link
+        self._on_state = on_state
+        self._effects = self._make_effects()
+        self.state = table.OFFLINE
+        self.error = None  # the newest one, what `fail` and `note` speak of
+        self._noted = None  # the newest error that was reported
+        self.refused_count = 0  # events that meant nothing in their state
+        self._turn = None
+        self._turn_count = 0
+        self._pending = []
+        self._is_stepping = False
+        self._deadline_ms = 0
+        self._has_deadline = False
+        self._deadline_changed = asyncio.Event()
+        self._seen_samples = 0
+
+    # Events
+
+    def post(self, event):
+        """Something happened. Performs all effects before it returns, unless called from within one."""
+        self._pending.append(event)
+        if self._is_stepping:
+            return
+        self._is_stepping = True
+        try:
+            while self._pending:
+                self._step(self._pending.pop(0))
+        finally:
+            self._is_stepping = False
+
+    def fault(self, event, error):
+        """post(event) with the error behind it."""
+        self.error = error
+        self.post(event)
+
+    def _step(self, event):
+        old = self.state
+        if (old, event) not in self._table:
+            self.refused_count += 1
+            return
+        self.state, effects = table.step(self._table, old, event)
+        if event != events.AUDIO:
+            self._trace.add(tr.EVENT, events.TABLE_EVENTS.index(event))
+        self._event = event
+        for name in effects:
+            self._effects[name]()
+        if self.state != old:
+            self._enter(old)
+
+    def _enter(self, old):
+        state = self.state
+        self._trace.add(tr.STATE, table.STATES.index(state))
+        name = table.deadline_name(self._mode, state)
+        if name != table.KEEP:
+            self._set_deadline(self._limits[name] if name else 0)
+        self._on_state(state)
+        report.say("state", self._ports.ticks_ms(), state=state, before=old)
+
+    # The deadline of the state
+
+    def _set_deadline(self, ms):
+        self._has_deadline = ms > 0
+        self._deadline_ms = ticks_add(self._ports.ticks_ms(), ms)
+        self._deadline_changed.set()
+
+    def start(self):
+        """Begin offline, with the first attempt due at once."""
+        self._enter(self.state)
+        self._set_deadline(1)
+
+    async def run(self):
+        """Post DEADLINE when a state has lasted too long. Sleeps until then; a later deadline costs no wake-up."""
+        while True:
+            if not self._has_deadline:
+                self._deadline_changed.clear()
+                await self._deadline_changed.wait()
+                continue
+            left_ms = ticks_diff(self._deadline_ms, self._ports.ticks_ms())
+            if left_ms > 0:
+                await self._ports.sleep_ms(min(left_ms, _DEADLINE_POLL_MS))  # a new state may have a nearer one
+            elif not self._is_playing_on():
+                self._has_deadline = False
+                self.post(events.DEADLINE)
+
+    def _is_playing_on(self):
+        """A long answer that is still being heard is progress, however long ago its last byte came."""
+        if self.state != table.SPEAKING and self.state != table.FINISHING:
+            return False
+        heard = self._player.samples_played
+        if heard == self._seen_samples:
+            return False
+        self._seen_samples = heard
+        self._extend()
+        return True
+
+    def _extend(self):
+        name = table.deadline_name(self._mode, self.state)
+        if name and name != table.KEEP:
+            self._set_deadline(self._limits[name])
+
+    # What the parts report
+
+    def receive(self, buf, start, n):
+        """One message of the cloud. Returns True when the player is full and reading should pause."""
+        now_ms = self._ports.ticks_ms()
+        cloud = self._cloud
+        event = cloud.receive(buf, start, n, now_ms)
+        if cloud.reply is not None:
+            self._link.send(cloud.reply)
+        if event == events.AUDIO:
+            return self._receive_audio(buf, now_ms)
+        if event == events.HEARD:
+            self._heard()
+        elif event == events.SAID:
+            report.say(events.SAID, now_ms, text=cloud.text)
+        elif event == events.TOOL_CALL:
+            self._call_tools()
+        elif event == events.LINK_LOST:
+            self._link.fail(cloud.error)
+        elif event == events.FAILED:
+            self.fault(event, cloud.error)
+        elif event == events.LINK_READY:
+            self._link.ready()
+            self.post(event)
+        elif event:
+            self.post(event)
+        return False
+
+    def _receive_audio(self, buf, now_ms):
+        self.post(events.AUDIO)
+        n = self._cloud.audio_n
+        if self.state != table.SPEAKING:
+            self._trace.add(tr.STALE_AUDIO, n)
+            return False
+        if self._turn.first_delta_ms < 0:
+            self._turn.mark("first_delta_ms", now_ms)
+            self._trace.add(tr.FIRST_DELTA, n)
+        return self._player.offer(buf, self._cloud.audio_at, n)
+
+    def _heard(self):
+        cloud = self._cloud
+        if cloud.text:
+            report.say(events.HEARD, self._ports.ticks_ms(), text=cloud.text, final=cloud.is_final)
+        elif cloud.is_final:
+            self.post(events.NOTHING_HEARD)
+
+    def _call_tools(self):
+        outputs = []
+        for call_id, name, arguments in self._cloud.tool_calls:
+            report.say("tool", self._ports.ticks_ms(), name=name)
+            outputs.append((call_id, self.call_tool(name, arguments)))
+        self._link.send(self._cloud.tool_outputs(outputs))
+        self._extend()
+
+    def call_tool(self, name, arguments):
+        """Replaced by app: run a tool of this device, return its output as text."""
+        return '{"error": "this speaker has no tool of that name"}'
+
+    def first_frame(self):
+        """The first frame of an utterance was handed to the socket."""
+        self._mark("first_frame_ms", tr.FIRST_FRAME)
+
+    def complete_sent(self):
+        self._mark("complete_ms", tr.COMPLETE)
+
+    def first_sample(self):
+        self._mark("first_sample_ms", tr.FIRST_SAMPLE)
+
+    def drained(self):
+        self._mark("last_sample_ms", tr.LAST_SAMPLE)
+        self.post(events.DRAINED)
+
+    def _mark(self, name, code):
+        self._trace.add(code)
+        if self._turn is not None:
+            self._turn.mark(name, self._ports.ticks_ms())
+
+    # Effects, in the words of the table
+
+    def _make_effects(self):
+        return {
+            "abort": self._abort,
+            "again": self._again,
+            "ask_provisioning": self._ask_provisioning,
+            "begin_turn": self._begin_turn,
+            "check_link": self._check_link,
+            "complete_audio": self._player.complete,
+            "connect": self._link.start,
+            "cut": self._cut,
+            "discard": self._discard,
+            "disconnect": self._link.stop,
+            "end_turn": self._end_turn,
+            "extend": self._extend,
+            "fail": self._fail,
+            "finish": self._finish,
+            "flush": self._flush,
+            "hear_nothing": self._hear_nothing,
+            "interrupt": self._interrupt,
+            "mic_silent": self._mic_silent,
+            "note": self._note,
+            "play": self._play,
+            "question_ended": self._question_ended,
+            "reconnect": self._reconnect,
+            "record": self._record,
+            "resume": self._uplink.resume,
+            "retry_later": self._retry_later,
+            "time_out_answer": self._time_out_answer,
+            "time_out_audio": self._time_out_audio,
+            "time_out_link": self._time_out_link,
+            "time_out_press": self._time_out_press,
+            "too_slow": self._too_slow,
+        }
+
+    def _record(self):
+        self.error = None
+        self._uplink.start(self._mode == "free")
+        self._trace.add(tr.PRESS)
+        if self._mode != "free":
+            self._begin_turn()
+
+    def _finish(self):
+        self._trace.add(tr.RELEASE)
+        if self._turn is not None:
+            self._turn.mark("release_ms", self._ports.ticks_ms())
+        self._uplink.finish()
+
+    def _abort(self):
+        self._uplink.abort()
+        if self._turn is not None:
+            self._turn.end(turn.FAILED)
+
+    def _discard(self):
+        """The question is taken back; what the cloud has of it is cleared."""
+        self._uplink.abort()
+        self._link.send(self._cloud.clear())
+        if self._turn is not None:
+            self._turn.end(turn.DISCARDED)
+            self._end_turn()
+
+    def _interrupt(self):
+        self._trace.add(tr.CANCEL)
+        if self._turn is not None:
+            self._turn.end(turn.INTERRUPTED)
+        if self._mode != "free" and self._uplink.is_unsent:  # not asked yet, so there is nothing to cancel
+            self._uplink.abort()
+            self._link.send(self._cloud.clear())
+        message = self._cloud.interrupt(self._ports.ticks_ms())
+        if message is not None:
+            self._link.send(message)
+
+    def _play(self):
+        if self._turn is None:
+            self._begin_turn()
+        self._player.begin()
+
+    def _flush(self):
+        self._trace.add(tr.FLUSH, self._player.flush())
+        if self._turn is not None:
+            self._turn.end(turn.INTERRUPTED)
+
+    def _cut(self):
+        """No more will come: what is there is played to its end."""
+        if self._turn is not None:
+            self._turn.end(turn.CUT)
+        self._player.complete()
+        self._note()
+
+    def _begin_turn(self):
+        if self._turn is not None:
+            self._end_turn()
+        self._turn_count += 1
+        self._turn = turn.Turn(self._turn_count, self._ports.ticks_ms())
+        self._player.forget_figures()
+
+    def _question_ended(self):
+        if self._turn is None:
+            self._begin_turn()
+        self._turn.mark("release_ms", self._ports.ticks_ms())
+
+    def _end_turn(self):
+        ended = self._turn
+        if ended is None:
+            return
+        self._turn = None
+        figures = self._player.figures()
+        ended.end(turn.CUT if figures["bytes_cut"] else turn.ANSWERED)
+        fields = ended.fields()
+        fields.update(figures)
+        fields["heap_free_bytes"] = mem_free_bytes()
+        self._trace.add(tr.HEAP_FREE, fields["heap_free_bytes"])
+        report.say("turn", self._ports.ticks_ms(), **fields)
+
+    def _fail(self):
+        """The user asked for something and will not get it: say so, aloud."""
+        self._note()
+        if self.error is not None:
+            self._player.alert(self.error.kind)
+        if self._turn is not None:
+            self._turn.end(turn.FAILED)
+            self._end_turn()
+
+    def _note(self):
+        error = self.error
+        if error is None or error is self._noted:
+            return
+        self._noted = error
+        self._trace.add(tr.ERROR, errors.KINDS.index(error.kind))
+        self.show_error(error.kind)
+        report.say("error", self._ports.ticks_ms(), error_kind=error.kind, text=error.text)
+
+    def show_error(self, kind):
+        """Replaced by app: the LED."""
+
+    def _retry_later(self):
+        self._limits["retry_ms"] = delay_ms = self._link.retry_delay_ms()
+        self._trace.add(tr.RETRY, delay_ms)
+
+    def _reconnect(self):
+        self._link.start_after(self._link.retry_delay_ms())
+
+    def _check_link(self):
+        if not self._link.is_up and not self._link.is_starting:
+            self.post(events.LINK_LOST)
+        elif self._link.is_up and self.state == table.CONNECTING:
+            self.post(events.LINK_READY)
+
+    def _again(self):
+        self.post(self._event)
+
+    def _ask_provisioning(self):
+        report.say("provision", self._ports.ticks_ms())
+
+    # Errors of our own making
+
+    def _time_out_link(self):
+        self._error("no connection in time: check the Wi-Fi signal and cloud_url", errors.TIMEOUT)
+
+    def _time_out_press(self):
+        if self.error is None:
+            self._error("the link did not come up while you spoke: wait for the idle light, then ask again", errors.TIMEOUT)
+
+    def _time_out_answer(self):
+        self._error("the cloud did not answer in time: ask again", errors.TIMEOUT)
+
+    def _time_out_audio(self):
+        self._error("the answer stopped half-way: ask again", errors.TIMEOUT)
+
+    def _too_slow(self):
+        self._error("the link is slower than speech: choose uplink_codec g711a or a better Wi-Fi place", errors.SLOW)
+
+    def _mic_silent(self):
+        self._error("the microphone delivers nothing: check its wiring and the board setting", errors.AUDIO)
+
+    def _hear_nothing(self):
+        self._error("no words were heard: speak closer to the microphone", errors.TURN)
+
+    def _error(self, text, kind):
+        self.error = errors.PipitError(text, kind)

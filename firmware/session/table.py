@@ -1,0 +1,198 @@
+"""The session as data: state x event -> state, effects. Nowhere else may a turn change state.
+
+States are conditions, events have happened (firmware/events.py), effects are orders that session/runner.py performs
+in the order written. A pair that is not in the table changes nothing.
+
+A state's deadline is the name of a setting or a constant of `DEADLINES`; when it passes, the table gets DEADLINE.
+"""
+
+from ..events import (
+    AUDIO,
+    AUDIO_DONE,
+    CANCELLED,
+    DEADLINE,
+    DRAINED,
+    FAILED,
+    LINK_LOST,
+    LINK_READY,
+    NOTHING_HEARD,
+    OVERFLOW,
+    PRESS,
+    PROVISION,
+    RELEASE,
+    SPEECH_STARTED,
+    SPEECH_STOPPED,
+    STOP,
+    TAP,
+    TURN_DONE,
+    TURN_STARTED,
+    UTTERANCE_END,
+)
+
+STANDBY = "standby"  # no link, on purpose: nobody has asked for a while
+OFFLINE = "offline"  # no link, waiting to try again
+CONNECTING = "connecting"
+CALLING = "calling"  # recording while the link is made
+CALLING_TAIL = "calling_tail"  # the tail of that recording
+WAITING = "waiting"  # a whole question is recorded, the link is still being made
+IDLE = "idle"
+LISTENING = "listening"
+TAIL = "tail"  # the button is up, the last syllable is not over
+THINKING = "thinking"
+SPEAKING = "speaking"
+FINISHING = "finishing"  # no more of this answer will come: play what is there
+
+STATES = (
+    STANDBY, OFFLINE, CONNECTING, CALLING, CALLING_TAIL, WAITING, IDLE, LISTENING, TAIL, THINKING, SPEAKING, FINISHING,
+)  # fmt: skip
+
+KEEP = "keep"  # the deadline of the state before goes on
+
+# State -> the setting that bounds it, in ms; 0 means for ever.
+DEADLINES = {
+    STANDBY: "",
+    OFFLINE: "retry_ms",
+    CONNECTING: "connect_limit_ms",
+    CALLING: "press_wait_ms",
+    CALLING_TAIL: KEEP,
+    WAITING: KEEP,
+    IDLE: "keep_link_ms",
+    LISTENING: "listen_max_ms",
+    TAIL: "tail_limit_ms",
+    THINKING: "answer_wait_ms",
+    SPEAKING: "stall_ms",
+    FINISHING: "stall_ms",
+}
+
+# The link; the same in every mode.
+_LINK = {
+    (STANDBY, PRESS): (CALLING, ("record", "connect")),
+    (OFFLINE, PRESS): (CALLING, ("record", "connect")),
+    (OFFLINE, DEADLINE): (CONNECTING, ("connect",)),
+    (CONNECTING, PRESS): (CALLING, ("record",)),
+    (CONNECTING, LINK_READY): (IDLE, ()),
+    (CONNECTING, LINK_LOST): (OFFLINE, ("note", "disconnect", "retry_later")),
+    (CONNECTING, DEADLINE): (OFFLINE, ("time_out_link", "note", "disconnect", "retry_later")),
+    (CALLING, LINK_LOST): (CALLING, ("note", "reconnect")),
+    (CALLING, STOP): (CONNECTING, ("abort", "check_link")),
+    (CALLING, DEADLINE): (CONNECTING, ("abort", "time_out_press", "fail", "check_link")),
+    (IDLE, LINK_LOST): (OFFLINE, ("note", "disconnect", "retry_later")),
+    (IDLE, DEADLINE): (STANDBY, ("disconnect",)),
+    (IDLE, AUDIO): (SPEAKING, ("play",)),  # a prologue, or speech that nobody asked for
+    (IDLE, FAILED): (IDLE, ("fail",)),
+    (THINKING, AUDIO): (SPEAKING, ("play",)),
+    (SPEAKING, AUDIO): (SPEAKING, ("extend",)),
+    (SPEAKING, AUDIO_DONE): (SPEAKING, ("complete_audio",)),
+    (SPEAKING, TURN_DONE): (SPEAKING, ("complete_audio",)),
+    (SPEAKING, FAILED): (FINISHING, ("cut",)),
+    (SPEAKING, LINK_LOST): (FINISHING, ("cut",)),
+    (SPEAKING, DEADLINE): (FINISHING, ("interrupt", "time_out_audio", "cut")),
+    (FINISHING, DRAINED): (IDLE, ("end_turn", "check_link")),
+    (FINISHING, DEADLINE): (IDLE, ("flush", "end_turn", "check_link")),
+    (FINISHING, STOP): (IDLE, ("flush", "end_turn", "check_link")),
+    (FINISHING, PRESS): (IDLE, ("flush", "end_turn", "check_link", "again")),
+}
+
+# Push-to-talk. In ptt_toggle a second PRESS ends the question, in ptt_hold a RELEASE does.
+_PTT = {
+    (CALLING, RELEASE): (CALLING_TAIL, ("finish",)),
+    (CALLING, PRESS): (CALLING_TAIL, ("finish",)),
+    (CALLING, TAP): (CONNECTING, ("abort", "check_link")),
+    (CALLING, OVERFLOW): (CONNECTING, ("abort", "time_out_press", "fail", "check_link")),
+    (CALLING, LINK_READY): (LISTENING, ()),
+    (CALLING_TAIL, PRESS): (CALLING, ("resume",)),
+    (CALLING_TAIL, UTTERANCE_END): (WAITING, ()),
+    (CALLING_TAIL, LINK_READY): (TAIL, ()),
+    (CALLING_TAIL, LINK_LOST): (CALLING_TAIL, ("note", "reconnect")),
+    (CALLING_TAIL, OVERFLOW): (CONNECTING, ("abort", "time_out_press", "fail", "check_link")),
+    (CALLING_TAIL, STOP): (CONNECTING, ("abort", "check_link")),
+    (CALLING_TAIL, DEADLINE): (CONNECTING, ("abort", "time_out_press", "fail", "check_link")),
+    (WAITING, PRESS): (CALLING, ("abort", "record")),
+    (WAITING, STOP): (CONNECTING, ("abort", "check_link")),
+    (WAITING, LINK_READY): (THINKING, ()),
+    (WAITING, LINK_LOST): (WAITING, ("note", "reconnect")),
+    (WAITING, DEADLINE): (CONNECTING, ("abort", "time_out_press", "fail", "check_link")),
+    (IDLE, PRESS): (LISTENING, ("flush", "interrupt", "record")),
+    (LISTENING, RELEASE): (TAIL, ("finish",)),
+    (LISTENING, PRESS): (TAIL, ("finish",)),
+    (LISTENING, DEADLINE): (TAIL, ("finish",)),
+    (LISTENING, TAP): (IDLE, ("discard",)),
+    (LISTENING, STOP): (IDLE, ("discard",)),
+    (LISTENING, OVERFLOW): (IDLE, ("too_slow", "discard", "fail")),
+    (LISTENING, FAILED): (IDLE, ("discard", "fail")),
+    (LISTENING, LINK_LOST): (OFFLINE, ("abort", "fail", "disconnect", "retry_later")),
+    (TAIL, PRESS): (LISTENING, ("resume",)),
+    (TAIL, UTTERANCE_END): (THINKING, ()),
+    (TAIL, STOP): (IDLE, ("discard",)),
+    (TAIL, OVERFLOW): (IDLE, ("too_slow", "discard", "fail")),
+    (TAIL, FAILED): (IDLE, ("discard", "fail")),
+    (TAIL, LINK_LOST): (OFFLINE, ("abort", "fail", "disconnect", "retry_later")),
+    (TAIL, DEADLINE): (IDLE, ("mic_silent", "discard", "fail")),
+    (THINKING, PRESS): (LISTENING, ("interrupt", "end_turn", "record")),
+    (THINKING, STOP): (IDLE, ("interrupt", "end_turn")),
+    (THINKING, TURN_DONE): (IDLE, ("end_turn",)),
+    (THINKING, CANCELLED): (IDLE, ("end_turn",)),
+    (THINKING, NOTHING_HEARD): (IDLE, ("hear_nothing", "fail")),
+    (THINKING, FAILED): (IDLE, ("fail",)),
+    (THINKING, LINK_LOST): (OFFLINE, ("abort", "fail", "disconnect", "retry_later")),
+    (THINKING, DEADLINE): (IDLE, ("interrupt", "time_out_answer", "fail")),
+    (SPEAKING, PRESS): (LISTENING, ("flush", "interrupt", "end_turn", "record")),
+    (SPEAKING, STOP): (IDLE, ("flush", "interrupt", "end_turn")),
+    (SPEAKING, CANCELLED): (IDLE, ("flush", "end_turn")),
+    (SPEAKING, DRAINED): (IDLE, ("end_turn",)),
+}
+
+# Free talk. A click starts it and ends it; a click while the speaker talks interrupts and goes on listening.
+_FREE = {
+    (CALLING, PRESS): (CONNECTING, ("abort", "check_link")),
+    (CALLING, LINK_READY): (LISTENING, ()),
+    (IDLE, PRESS): (LISTENING, ("flush", "interrupt", "record")),
+    (LISTENING, PRESS): (IDLE, ("interrupt", "discard")),
+    (LISTENING, STOP): (IDLE, ("interrupt", "discard")),
+    (LISTENING, DEADLINE): (IDLE, ("interrupt", "discard")),
+    (LISTENING, SPEECH_STARTED): (LISTENING, ("begin_turn", "extend")),
+    (LISTENING, SPEECH_STOPPED): (THINKING, ("question_ended",)),
+    (LISTENING, TURN_STARTED): (THINKING, ()),
+    (LISTENING, AUDIO): (SPEAKING, ("play",)),
+    (LISTENING, FAILED): (LISTENING, ("fail",)),
+    (LISTENING, LINK_LOST): (OFFLINE, ("abort", "fail", "disconnect", "retry_later")),
+    (THINKING, PRESS): (IDLE, ("interrupt", "end_turn", "discard")),
+    (THINKING, STOP): (IDLE, ("interrupt", "end_turn", "discard")),
+    (THINKING, SPEECH_STARTED): (LISTENING, ("end_turn", "begin_turn")),
+    (THINKING, TURN_DONE): (LISTENING, ("end_turn",)),
+    (THINKING, CANCELLED): (LISTENING, ("end_turn",)),
+    (THINKING, NOTHING_HEARD): (LISTENING, ("end_turn",)),
+    (THINKING, FAILED): (LISTENING, ("fail",)),
+    (THINKING, LINK_LOST): (OFFLINE, ("abort", "fail", "disconnect", "retry_later")),
+    (THINKING, DEADLINE): (LISTENING, ("interrupt", "time_out_answer", "fail")),
+    (SPEAKING, PRESS): (LISTENING, ("flush", "interrupt", "end_turn")),
+    (SPEAKING, STOP): (IDLE, ("flush", "interrupt", "end_turn", "discard")),
+    (SPEAKING, SPEECH_STARTED): (LISTENING, ("flush", "end_turn", "begin_turn")),
+    (SPEAKING, CANCELLED): (LISTENING, ("flush", "end_turn")),
+    (SPEAKING, DRAINED): (LISTENING, ("end_turn",)),
+    # What ends early ends free talk too: the recording must not go on behind a link that is down.
+    (SPEAKING, FAILED): (FINISHING, ("abort", "cut")),
+    (SPEAKING, LINK_LOST): (FINISHING, ("abort", "cut")),
+    (SPEAKING, DEADLINE): (FINISHING, ("abort", "interrupt", "time_out_audio", "cut")),
+}
+
+
+def table_for(mode):
+    """The transitions of a talk mode: ptt_hold, ptt_toggle or free."""
+    table = dict(_LINK)
+    table.update(_FREE if mode == "free" else _PTT)
+    for state in STATES:
+        table[(state, PROVISION)] = (state, ("ask_provisioning",))
+    return table
+
+
+def deadline_name(mode, state):
+    """The setting that bounds `state` in this mode, KEEP, or "" for none."""
+    if mode == "free" and state == LISTENING:
+        return "free_idle_ms"
+    return DEADLINES[state]
+
+
+def step(table, state, event):
+    """(state, event) -> (next state, effects); a pair that is not in the table changes nothing."""
+    return table.get((state, event)) or (state, ())

@@ -1,0 +1,76 @@
+"""The event trace: a preallocated ring of (t_ms, code, arg) integers, always on, read only when something is asked.
+
+Codes are small integers with a name in NAMES; nothing is formatted or allocated until `lines()`.
+A sample of sound or a secret never enters.
+"""
+
+from array import array
+
+from .compat import const
+
+STATE = const(1)  # arg: index of the state in session.table.STATES
+EVENT = const(2)  # arg: index of the event in session.table.EVENTS
+PRESS = const(3)
+RELEASE = const(4)
+FIRST_FRAME = const(5)  # first frame of an utterance handed to the socket; arg: frames then waiting
+COMPLETE = const(6)  # end of the utterance handed to the socket; arg: frames sent
+FIRST_DELTA = const(7)  # first audio of an answer read from the socket; arg: bytes
+FIRST_SAMPLE = const(8)  # first sample of an answer given to the DAC
+LAST_SAMPLE = const(9)  # the DAC has played everything; arg: ms played
+UNDERRUN = const(10)  # arg: ms of silence heard inside an answer
+OVERRUN = const(11)  # arg: ms of microphone lost
+RING_FULL = const(12)  # arg: bytes cut
+FLUSH = const(13)  # arg: bytes dropped from the ring
+CANCEL = const(14)
+STALE_AUDIO = const(15)  # arg: bytes of a dead turn dropped
+GATED = const(16)  # arg: ms of microphone replaced by silence
+LINK_UP = const(17)  # arg: ms the connection took
+LINK_DOWN = const(18)  # arg: index in errors.KINDS, -1 on an orderly close
+RETRY = const(19)  # arg: ms until the next attempt
+PING = const(20)
+PONG = const(21)  # arg: round trip in ms
+ERROR = const(22)  # arg: index in errors.KINDS
+CLOUD_CODE = const(23)  # arg: the cloud's own error number
+UNKNOWN_EVENT = const(24)  # arg: how many so far
+UPLINK_DROP = const(25)  # arg: frames dropped because the link was slow
+GC = const(26)  # arg: pause in ms
+HEAP_FREE = const(27)  # arg: bytes
+DNS = const(28)  # arg: ms the look-up blocked the loop
+
+NAMES = (
+    "-", "state", "event", "press", "release", "first_frame", "complete", "first_delta", "first_sample",
+    "last_sample", "underrun", "overrun", "ring_full", "flush", "cancel", "stale_audio", "gated", "link_up",
+    "link_down", "retry", "ping", "pong", "error", "cloud_code", "unknown_event", "uplink_drop", "gc",
+    "heap_free", "dns",
+)  # fmt: skip
+
+
+class Trace:
+    """capacity: entries kept (12 bytes each); ticks_ms: the clock of the ports."""
+
+    def __init__(self, ticks_ms, capacity=256):
+        self._ticks_ms = ticks_ms
+        self._capacity = capacity
+        self._t_ms = array("i", bytes(4 * capacity))
+        self._code = array("i", bytes(4 * capacity))
+        self._arg = array("i", bytes(4 * capacity))
+        self.count = 0  # entries ever written; the ring holds the last `capacity` of them
+
+    def add(self, code, arg=0):
+        """Record one event; never allocates, may be called from anywhere in the loop."""
+        at = self.count % self._capacity
+        self._t_ms[at] = self._ticks_ms() & 0x3FFFFFFF
+        self._code[at] = code
+        self._arg[at] = arg if -0x40000000 <= arg < 0x40000000 else -1
+        self.count += 1
+
+    def entries(self):
+        """Yield (t_ms, code, arg), oldest first."""
+        for i in range(max(0, self.count - self._capacity), self.count):
+            at = i % self._capacity
+            yield self._t_ms[at], self._code[at], self._arg[at]
+
+    def lines(self):
+        """Yield one readable line per entry, oldest first."""
+        for t_ms, code, arg in self.entries():
+            yield "%10d %-13s %d" % (t_ms, NAMES[code] if code < len(NAMES) else code, arg)

@@ -1,0 +1,244 @@
+"""The session with its parts replaced by notebooks: which orders are given, in which order, and when."""
+
+import asyncio
+import json
+
+from check import now_ms, ports, run_stepped
+
+from firmware import errors, events, report, trace
+from firmware.session import runner, table
+
+LIMITS = {
+    "retry_ms": 300, "connect_limit_ms": 15000, "press_wait_ms": 5000, "keep_link_ms": 300000, "listen_max_ms": 60000,
+    "tail_limit_ms": 1000, "answer_wait_ms": 20000, "stall_ms": 10000, "free_idle_ms": 120000,
+}  # fmt: skip
+
+
+class Notebook:
+    """Stands for a part: every call is written into one shared list."""
+
+    def __init__(self, name, orders, **fields):
+        self._name = name
+        self._orders = orders
+        self._fields = fields
+
+    def __getattr__(self, name):
+        fields = self.__dict__["_fields"]
+        if name in fields:
+            return fields[name]
+
+        def note(*args):
+            self._orders.append((self._name + "." + name,) + args)
+            return fields.get("_" + name)
+
+        return note
+
+
+class Session:
+    """A runner in a test's words; `orders` is all it told its parts, `lines` all it told the person."""
+
+    def __init__(self, mode="ptt_hold"):
+        self.orders = []
+        self.lines = []
+        report.sink = lambda line: self.lines.append(json.loads(line))
+        figures = {"bytes_cut": 0, "underruns": 0}
+        self.player = Notebook("player", self.orders, samples_played=0, _flush=0, _figures=figures, _offer=False)
+        self.uplink = Notebook("uplink", self.orders, is_unsent=False)
+        self.cloud = Notebook("cloud", self.orders, _interrupt=b"cancel", _clear=b"clear", reply=None, audio_at=0, audio_n=4)
+        self.link = Notebook("link", self.orders, is_up=True, is_starting=False, _retry_delay_ms=400)
+        self.runner = runner.Runner(
+            mode, dict(LIMITS), ports(), trace.Trace(now_ms), self.player, self.uplink, self.cloud, self.link, lambda s: None
+        )
+        self.runner.start()
+
+    def after(self, *happened):
+        """Post these events and return the orders they caused."""
+        del self.orders[:]
+        for event in happened:
+            self.runner.post(event)
+        return [order[0] for order in self.orders]
+
+    def connected(self):
+        self.after(events.DEADLINE, events.LINK_READY)
+        assert self.runner.state == table.IDLE
+        return self
+
+    def speaking(self):
+        self.connected().after(events.PRESS, events.RELEASE, events.UTTERANCE_END, events.AUDIO)
+        return self
+
+    def told(self, kind):
+        return [line for line in self.lines if line["kind"] == kind]
+
+
+def test_a_whole_turn():
+    session = Session().connected()
+    assert session.after(events.PRESS)[-2:] == ["uplink.start", "player.forget_figures"]
+    assert session.runner.state == table.LISTENING
+    assert session.after(events.RELEASE) == ["uplink.finish"]
+    assert session.after(events.UTTERANCE_END) == []
+    assert session.runner.state == table.THINKING
+    assert session.after(events.AUDIO) == ["player.begin"]
+    assert session.after(events.AUDIO, events.AUDIO_DONE) == ["player.complete"]
+    session.after(events.DRAINED)
+    assert session.runner.state == table.IDLE
+    turns = session.told("turn")
+    assert len(turns) == 1 and turns[0]["outcome"] == "answered" and turns[0]["release_ms"] == 0
+
+
+def test_barge_in_is_silence_first_then_cancel_then_recording():
+    session = Session().speaking()
+    orders = session.after(events.PRESS)
+    assert orders[0] == "player.flush"
+    assert orders.index("link.send") < orders.index("uplink.start")
+    assert ("link.send", b"cancel") in session.orders
+    assert session.runner.state == table.LISTENING
+    assert session.told("turn")[0]["outcome"] == "interrupted"
+
+
+def test_a_tap_takes_the_question_back():
+    session = Session().connected()
+    session.after(events.PRESS)
+    assert session.after(events.TAP)[0] == "uplink.abort"
+    assert ("link.send", b"clear") in session.orders
+    assert session.runner.state == table.IDLE
+    assert session.told("turn")[0]["outcome"] == "discarded"
+
+
+def test_a_question_interrupted_before_it_was_sent_is_cleared_not_cancelled():
+    session = Session().connected()
+    session.after(events.PRESS, events.RELEASE, events.UTTERANCE_END)
+    session.uplink._fields["is_unsent"] = True
+    session.cloud._fields["_interrupt"] = None
+    session.after(events.PRESS)
+    sent = [order[1] for order in session.orders if order[0] == "link.send"]
+    assert sent == [b"clear"]
+    assert [order[0] for order in session.orders].index("uplink.abort") < [order[0] for order in session.orders].index("uplink.start")
+
+
+def test_a_lost_link_while_speaking_plays_what_was_accepted_and_then_reconnects():
+    session = Session().speaking()
+    session.link._fields["is_up"] = False
+    session.runner.fault(events.LINK_LOST, errors.LinkError("gone"))
+    assert session.runner.state == table.FINISHING
+    assert "player.flush" not in [order[0] for order in session.orders]
+    session.after(events.DRAINED)
+    assert session.runner.state == table.OFFLINE
+    assert session.told("turn")[0]["outcome"] == "cut"
+
+
+def test_a_press_while_the_rest_is_played_asks_anew():
+    session = Session().speaking()
+    session.link._fields["is_up"] = False
+    session.runner.fault(events.LINK_LOST, errors.LinkError("gone"))
+    orders = session.after(events.PRESS)
+    assert session.runner.state == table.CALLING
+    assert orders[0] == "player.flush" and "uplink.start" in orders and "link.start" in orders
+
+
+def test_a_press_while_connecting_records_and_fails_aloud_in_time():
+    session = Session()
+    session.after(events.DEADLINE)
+    assert session.runner.state == table.CONNECTING
+
+    async def main():
+        watch = asyncio.create_task(session.runner.run())
+        session.runner.post(events.PRESS)
+        assert ("uplink.start", False) in session.orders
+        began_ms = now_ms()
+        session.runner.post(events.RELEASE)
+        session.runner.post(events.UTTERANCE_END)
+        while session.runner.state == table.WAITING:
+            await ports().sleep_ms(10)
+        watch.cancel()
+        return now_ms() - began_ms
+
+    waited_ms = run_stepped(main)
+    assert 5000 <= waited_ms <= 5150, waited_ms
+    orders = [order[0] for order in session.orders]
+    assert "uplink.abort" in orders and "player.alert" in orders
+    assert session.told("turn")[0]["outcome"] == "failed"
+
+
+def test_no_state_but_rest_outlives_its_deadline():
+    """Left alone in any state, the session comes to rest."""
+    for mode in ("ptt_hold", "ptt_toggle", "free"):
+        for state in table.STATES:
+            session = Session(mode)
+            session.runner.state = state
+            session.runner._set_deadline(1)
+
+            async def main():
+                watch = asyncio.create_task(session.runner.run())
+                await ports().sleep_ms(200_000)
+                watch.cancel()
+
+            run_stepped(main, limit_ms=400_000)
+            resting = (table.IDLE, table.STANDBY, table.CONNECTING, table.OFFLINE)
+            assert session.runner.state in resting, (mode, state, session.runner.state)
+
+
+def test_a_long_answer_that_is_still_heard_is_not_cut():
+    session = Session().speaking()
+
+    async def main():
+        watch = asyncio.create_task(session.runner.run())
+        for _ in range(60):
+            await ports().sleep_ms(1000)
+            session.player._fields["samples_played"] += 16000
+        heard = session.runner.state
+        await ports().sleep_ms(25_000)
+        watch.cancel()
+        return heard
+
+    assert run_stepped(main) == table.SPEAKING
+    assert session.told("turn")[0]["outcome"] == "cut" or session.runner.state == table.FINISHING
+
+
+def test_audio_is_played_only_while_an_answer_is_expected():
+    session = Session().connected()
+    session.after(events.PRESS)
+    session.cloud._fields["_receive"] = events.AUDIO
+    session.after()
+    session.runner.receive(bytearray(4), 0, 4)
+    assert "player.offer" not in [order[0] for order in session.orders]
+    session.after(events.RELEASE, events.UTTERANCE_END)
+    session.runner.receive(bytearray(4), 0, 4)
+    assert [order[0] for order in session.orders][-2:] == ["player.begin", "player.offer"]
+
+
+def test_every_pair_of_state_and_event_is_survived():
+    for mode in ("ptt_hold", "ptt_toggle", "free"):
+        for state in table.STATES:
+            for event in events.TABLE_EVENTS:
+                session = Session(mode)
+                session.runner.state = state
+                session.runner.fault(event, errors.LinkError("x"))
+                assert session.runner.state in table.STATES
+
+
+def test_free_talk_starts_goes_on_after_an_answer_and_ends_by_a_click():
+    session = Session("free").connected()
+    assert ("uplink.start", True) in (session.after(events.PRESS), session.orders)[1]
+    session.after(events.SPEECH_STARTED, events.SPEECH_STOPPED)
+    assert session.runner.state == table.THINKING
+    session.after(events.AUDIO, events.AUDIO_DONE, events.DRAINED)
+    assert session.runner.state == table.LISTENING
+    assert "uplink.abort" in session.after(events.PRESS)
+    assert session.runner.state == table.IDLE
+
+
+def test_free_talk_speech_over_the_answer_silences_it():
+    session = Session("free").connected()
+    session.after(events.PRESS, events.SPEECH_STARTED, events.SPEECH_STOPPED, events.AUDIO)
+    assert session.after(events.SPEECH_STARTED)[0] == "player.flush"
+    assert session.runner.state == table.LISTENING
+    assert session.told("turn")[0]["outcome"] == "interrupted"
+
+
+def test_five_taps_ask_for_provisioning_from_any_state():
+    for state in table.STATES:
+        session = Session()
+        session.runner.state = state
+        session.after(events.PROVISION)
+        assert session.told("provision") and session.runner.state == state

@@ -1,0 +1,115 @@
+"""The session table walked in full: every pair of state and event, in every mode."""
+
+from firmware import events
+from firmware.session import table
+
+MODES = ("ptt_hold", "ptt_toggle", "free")
+RESTING = (table.IDLE, table.STANDBY)
+
+
+def test_every_row_names_known_states_events_and_effects():
+    from firmware.session.runner import Runner
+
+    known = effect_names(Runner)
+    for mode in MODES:
+        for (state, event), (after, effects) in table.table_for(mode).items():
+            assert state in table.STATES and after in table.STATES, (state, event)
+            assert event in events.TABLE_EVENTS, event
+            for effect in effects:
+                assert effect in known, effect
+
+
+def effect_names(runner_class):
+    class Anything:
+        def __getattr__(self, name):
+            return None
+
+    runner = runner_class("free", {}, None, None, Anything(), Anything(), None, Anything(), None)
+    return set(runner._make_effects())
+
+
+def test_every_effect_is_used():
+    from firmware.session.runner import Runner
+
+    used = set()
+    for mode in MODES:
+        for _, effects in table.table_for(mode).values():
+            used.update(effects)
+    assert used == effect_names(Runner)
+
+
+def test_every_state_but_standby_has_a_deadline_that_leaves_it():
+    for mode in MODES:
+        rows = table.table_for(mode)
+        for state in reached(rows):
+            if state in RESTING:
+                continue
+            assert table.deadline_name(mode, state), state
+            after, _ = table.step(rows, state, events.DEADLINE)
+            assert after != state, (mode, state)
+
+
+def reached(rows):
+    found = [table.OFFLINE]
+    for state in found:
+        for (origin, _), (after, _) in rows.items():
+            if origin == state and after not in found:
+                found.append(after)
+    return found
+
+
+def test_rest_is_reachable_from_everywhere_and_every_state_is_used():
+    for mode in MODES:
+        rows = table.table_for(mode)
+        states = reached(rows)
+        used = [s for s in table.STATES if mode != "free" or s not in (table.CALLING_TAIL, table.WAITING, table.TAIL)]
+        assert sorted(states) == sorted(used), mode
+        for state in states:
+            assert table.IDLE in reached_from(rows, state), (mode, state)
+
+
+def reached_from(rows, state):
+    found = [state]
+    for one in found:
+        for (origin, _), (after, _) in rows.items():
+            if origin == one and after not in found:
+                found.append(after)
+    return found
+
+
+def test_a_pair_outside_the_table_changes_nothing():
+    for mode in MODES:
+        rows = table.table_for(mode)
+        for state in table.STATES:
+            for event in events.TABLE_EVENTS:
+                after, effects = table.step(rows, state, event)
+                if (state, event) not in rows:
+                    assert after == state and effects == ()
+
+
+def test_a_lost_link_leaves_every_state_that_needs_one():
+    for mode in MODES:
+        rows = table.table_for(mode)
+        for state in (table.CONNECTING, table.IDLE, table.LISTENING, table.THINKING):
+            assert table.step(rows, state, events.LINK_LOST)[0] == table.OFFLINE, (mode, state)
+        assert table.step(rows, table.SPEAKING, events.LINK_LOST)[0] == table.FINISHING
+
+
+def test_a_press_over_an_answer_silences_it_before_anything_else():
+    for mode in MODES:
+        _, effects = table.step(table.table_for(mode), table.SPEAKING, events.PRESS)
+        assert effects[0] == "flush" and effects[1] == "interrupt"
+
+
+def test_recording_never_outlives_its_state():
+    """Every way out of a state that records either keeps recording or ends it."""
+    recording = (table.CALLING, table.LISTENING)
+    enders = ("finish", "abort", "discard")
+    for mode in ("ptt_hold", "ptt_toggle"):
+        for (state, event), (after, effects) in table.table_for(mode).items():
+            if state in recording and after not in recording:
+                assert [e for e in effects if e in enders], (mode, state, event)
+    for (state, event), (after, effects) in table.table_for("free").items():
+        talking = recording + (table.THINKING, table.SPEAKING)
+        if state in talking and after not in talking:
+            assert [e for e in effects if e in enders], (state, event)
