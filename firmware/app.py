@@ -8,7 +8,7 @@ import gc
 import json
 
 from . import boards, compat, config as settings, connector, errors, events, ports as world, report, tasks, trace
-from .audio import codec, gate, player, recorder, uplink
+from .audio import codec, gate, intake, player, recorder, uplink
 from .clouds import coze
 from .compat import const
 from .drivers import button, i2s, led
@@ -23,6 +23,15 @@ _WIFI_EVERY_POLLS = const(200)
 _CONNECT_SLACK_MS = const(5000)
 _TAIL_LIMIT_MS = const(1000)
 _VOLUME_STEP_PERCENT = const(10)
+_VOLUME_MAX_PERCENT = const(150)
+_LIMITS_FROM_CONFIG = (
+    "press_wait_ms", "keep_link_ms", "listen_max_ms", "answer_wait_ms", "stall_ms", "free_idle_ms",
+)  # fmt: skip
+_FREE_PATTERNS = {
+    table.LISTENING: "free_listening",
+    table.THINKING: "free_thinking",
+    table.SPEAKING: "free_speaking",
+}
 _RESTING = (table.IDLE, table.STANDBY, table.OFFLINE)
 
 EXIT_OK = 0
@@ -82,18 +91,26 @@ class Speaker:
 
     def _make_audio(self, machine, board):
         config = self.config
+        ports = self.ports
         down = codec.downlink(config.downlink_codec, config.downlink_hz)
-        self._gate = gate.Gate(board["is_duplex"], board["gate_tail_ms"])
-        self._speaker = i2s.Speaker(lambda: _open_speaker(machine, board, down.rate_hz), down.rate_hz)
+        sound_gate = gate.Gate(board["is_duplex"], board["gate_tail_ms"])
+        self._speaker = _open_speaker(machine, board, down.rate_hz)
         ring_bytes = config.ring_bytes or config.ring_needed_bytes()
-        self.player = player.Player(self._speaker, ring_bytes, down, config.prebuffer_ms, self.ports, self.trace)
-        self.player.volume_percent = config.volume_percent
+        self.player = player.Player(
+            self._speaker, ring_bytes, down, config.prebuffer_ms, ports, self.trace, sound_gate, config.volume_percent,
+            on_first_sample=lambda: self.session.first_sample(),
+            on_drained=lambda: self.session.drained(),
+            on_error=self._on_audio_error,
+        )  # fmt: skip
+        self._intake = intake.Intake(self.player, config.ring_full_wait_ms, ports)
         self.uplink = uplink.Uplink(
-            codec.uplink(config.uplink_codec), config.uplink_queue_ms, config.preroll_ms, config.tail_ms, self.trace
-        )
-        self._mic = i2s.Mic(lambda: _open_mic(machine, board["mic"]))
+            codec.uplink(config.uplink_codec), config.uplink_queue_ms, config.preroll_ms, self.trace,
+            on_end=lambda: self.session.post(events.UTTERANCE_END),
+            on_overflow=lambda: self.session.post(events.OVERFLOW),
+        )  # fmt: skip
+        self._mic = _open_mic(machine, board["mic"])
         self.recorder = recorder.Recorder(
-            self._mic, self.uplink, self._gate, self.ports, self.trace, board["mic"]["gain_q8"]
+            self._mic, self.uplink, sound_gate, ports, self.trace, board["mic"]["gain_q8"], self._on_audio_error
         )
 
     def _make_session(self, network, board, machine):
@@ -105,21 +122,159 @@ class Speaker:
             self._new_link, self._on_lost,
         )  # fmt: skip
         self.session = runner.Runner(
-            config.mode, _limits(config), self.ports, self.trace, self.player, self.uplink, self.cloud,
+            config.mode, _limits(config), self.ports, self.trace, self.player, self._intake, self.uplink, self.cloud,
             self.connector, self._show_state,
         )  # fmt: skip
+        self.session.call_tool = self._call_tool
+        self.session.show_error = self._led.flash
         self._gestures = gestures.Gestures(
             config.mode == "ptt_hold", config.tap_ms, config.multi_tap_ms, self.session.post
         )
 
     def _new_link(self):
-        return None
+        return link.Link(self.config, self.ports, self.trace, self.uplink, self.cloud, self.session, self._intake)
 
     # Life
 
     async def run(self):
+        """Run until cancelled. A part whose task dies takes the speaker down with its error, never silently."""
+        report.say("boot", self.ports.ticks_ms(), board=self.config.board, mode=self.config.mode)
+        for text in self.config.warnings:
+            report.say("warning", self.ports.ticks_ms(), text=text)
+        died = asyncio.Event()
+        deaths = []
+
+        def on_death(error):
+            deaths.append(error)
+            died.set()
+
         self.session.start()
-        await asyncio.gather()
+        for name, coro in (
+            ("recorder", self.recorder.run()),
+            ("player", self.player.run()),
+            ("deadline", self.session.run()),
+            ("controls", self._run_controls()),
+        ):
+            tasks.spawn(coro, name, on_death)
+        try:
+            await died.wait()
+            raise deaths[0]
+        finally:
+            tasks.stop_all()
 
     def close(self):
         """Silence everything; may be called twice."""
+        for port in (self._speaker, self._mic):
+            try:
+                port.deinit()
+            except errors.AudioError:
+                pass  # it is silent already
+        self._led.off()
+
+    async def _run_controls(self):
+        """Buttons every few ms, the LED and the Wi-Fi now and then."""
+        polls = 0
+        while True:
+            self._poll_buttons()
+            if polls % _LED_EVERY_POLLS == 0:
+                self._led.step()
+            if polls % _WIFI_EVERY_POLLS == 0:
+                self.connector.check_wifi()
+            polls = (polls + 1) % _WIFI_EVERY_POLLS
+            await self.ports.sleep_ms(_CONTROLS_POLL_MS)
+
+    def _poll_buttons(self):
+        edge = self._button.poll()
+        if edge == button.DOWN:
+            self._gestures.down(self.ports.ticks_ms())
+        elif edge == button.UP:
+            self._gestures.up(self.ports.ticks_ms())
+        if self._louder is not None and self._louder.poll():
+            self._set_volume(self.player.volume_percent + _VOLUME_STEP_PERCENT)
+        if self._softer is not None and self._softer.poll():
+            self._set_volume(self.player.volume_percent - _VOLUME_STEP_PERCENT)
+
+    # What the parts ask for
+
+    def _set_volume(self, percent):
+        self.player.volume_percent = percent = min(_VOLUME_MAX_PERCENT, max(0, percent))
+        self._led.volume(percent)
+        report.say("volume", self.ports.ticks_ms(), percent=percent)
+        return percent
+
+    def _call_tool(self, name, arguments):
+        """The tools of this device, for an agent that declares them as client-side plugins."""
+        if name != "set_volume":
+            return json.dumps({"error": "this speaker has no tool named %s" % name[:40]})
+        try:
+            percent = int(json.loads(arguments)["percent"])
+        except (ValueError, KeyError, TypeError):
+            return json.dumps({"error": "set_volume wants {\"percent\": 0..%d}" % _VOLUME_MAX_PERCENT})
+        return json.dumps({"percent": self._set_volume(percent)})
+
+    def _show_state(self, state):
+        self._led.show(_FREE_PATTERNS.get(state, state) if self.config.mode == "free" else state)
+        if state in _RESTING and not self.player.is_audible:
+            before_ms = self.ports.ticks_ms()
+            gc.collect()  # now, when nobody hears it
+            self.trace.add(trace.GC, compat.ticks_diff(self.ports.ticks_ms(), before_ms))
+
+    def _is_quiet(self):
+        return not self.uplink.is_recording and self.player.is_idle and not self.player.is_audible
+
+    def _on_lost(self, event, error):
+        self.session.fault(event, error)
+
+    def _on_audio_error(self, error):
+        self.session.fault(events.FAILED, error)
+
+
+def _open_speaker(machine, board, rate_hz):
+    pins = board["speaker"]
+    ibuf_bytes = boards.speaker_ibuf_bytes(board, rate_hz)
+
+    def make():
+        return machine.I2S(
+            pins["i2s_id"], sck=machine.Pin(pins["sck"]), ws=machine.Pin(pins["ws"]), sd=machine.Pin(pins["sd"]),
+            mode=machine.I2S.TX, bits=16, format=machine.I2S.MONO, rate=rate_hz, ibuf=ibuf_bytes,
+        )  # fmt: skip
+
+    return i2s.Speaker(make, rate_hz, ibuf_bytes)
+
+
+def _open_mic(machine, pins):
+    def make():
+        return machine.I2S(
+            pins["i2s_id"], sck=machine.Pin(pins["sck"]), ws=machine.Pin(pins["ws"]), sd=machine.Pin(pins["sd"]),
+            mode=machine.I2S.RX, bits=16, format=machine.I2S.MONO, rate=pins["rate_hz"], ibuf=pins["ibuf_bytes"],
+        )  # fmt: skip
+
+    return i2s.Mic(make, pins["rate_hz"], pins["ibuf_bytes"])
+
+
+def _unit_id(machine):
+    """This unit's name towards the cloud, so that two speakers do not share one conversation."""
+    return "pipit-" + "".join("%02x" % byte for byte in machine.unique_id())
+
+
+def _settime(config):
+    """A function that sets the machine's clock from the network; it blocks for a second or two."""
+
+    def settime():
+        import ntptime
+
+        ntptime.host = config.ntp_host
+        ntptime.settime()
+
+    return settime
+
+
+def _limits(config):
+    """How long each state may last, in ms, by the names of session/table.py."""
+    limits = {name: getattr(config, name) for name in _LIMITS_FROM_CONFIG}
+    limits["retry_ms"] = 1
+    limits["connect_limit_ms"] = (
+        config.wifi_timeout_ms + config.clock_timeout_ms + config.connect_timeout_ms + _CONNECT_SLACK_MS
+    )
+    limits["tail_limit_ms"] = config.tail_ms + _TAIL_LIMIT_MS
+    return limits

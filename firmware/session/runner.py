@@ -16,17 +16,18 @@ _DEADLINE_POLL_MS = const(100)
 class Runner:
     """mode: ptt_hold, ptt_toggle or free; limits: {name: ms} for every name in table.DEADLINES.
 
-    player, uplink, cloud, link: the parts that the effects order about (see app.py, which hands them in).
+    player, intake, uplink, cloud, link: the parts that the effects order about (app.py makes them).
     on_state(state): called after each change, for the LED.
     """
 
-    def __init__(self, mode, limits, ports, trace, player, uplink, cloud, link, on_state):
+    def __init__(self, mode, limits, ports, trace, player, intake, uplink, cloud, link, on_state):
         self._mode = mode
         self._table = table.table_for(mode)
         self._limits = limits
         self._ports = ports
         self._trace = trace
         self._player = player
+        self._intake = intake
         self._uplink = uplink
         self._cloud = cloud
         self._link = link
@@ -166,7 +167,7 @@ class Runner:
         if self._turn.first_delta_ms < 0:
             self._turn.mark("first_delta_ms", now_ms)
             self._trace.add(tr.FIRST_DELTA, n)
-        return self._player.offer(buf, self._cloud.audio_at, n)
+        return self._intake.offer(buf, self._cloud.audio_at, n)
 
     def _heard(self):
         cloud = self._cloud
@@ -187,22 +188,23 @@ class Runner:
         """Replaced by app: run a tool of this device, return its output as text."""
         return '{"error": "this speaker has no tool of that name"}'
 
-    def first_frame(self):
+    def first_frame_sent(self):
         """The first frame of an utterance was handed to the socket."""
-        self._mark("first_frame_ms", tr.FIRST_FRAME)
+        self._trace.add(tr.FIRST_FRAME)
+        self._mark("first_frame_ms")
 
     def complete_sent(self):
-        self._mark("complete_ms", tr.COMPLETE)
+        self._trace.add(tr.COMPLETE)
+        self._mark("complete_ms")
 
     def first_sample(self):
-        self._mark("first_sample_ms", tr.FIRST_SAMPLE)
+        self._mark("first_sample_ms")
 
     def drained(self):
-        self._mark("last_sample_ms", tr.LAST_SAMPLE)
+        self._mark("last_sample_ms")
         self.post(events.DRAINED)
 
-    def _mark(self, name, code):
-        self._trace.add(code)
+    def _mark(self, name):
         if self._turn is not None:
             self._turn.mark(name, self._ports.ticks_ms())
 
@@ -251,8 +253,7 @@ class Runner:
 
     def _finish(self):
         self._trace.add(tr.RELEASE)
-        if self._turn is not None:
-            self._turn.mark("release_ms", self._ports.ticks_ms())
+        self._mark("release_ms")
         self._uplink.finish()
 
     def _abort(self):
@@ -282,10 +283,10 @@ class Runner:
     def _play(self):
         if self._turn is None:
             self._begin_turn()
-        self._player.begin()
+        self._intake.begin()
 
     def _flush(self):
-        self._trace.add(tr.FLUSH, self._player.flush())
+        self._player.flush()
         if self._turn is not None:
             self._turn.end(turn.INTERRUPTED)
 
@@ -301,22 +302,25 @@ class Runner:
             self._end_turn()
         self._turn_count += 1
         self._turn = turn.Turn(self._turn_count, self._ports.ticks_ms())
-        self._player.forget_figures()
 
     def _question_ended(self):
         if self._turn is None:
             self._begin_turn()
-        self._turn.mark("release_ms", self._ports.ticks_ms())
+        self._mark("release_ms")
 
     def _end_turn(self):
         ended = self._turn
         if ended is None:
             return
         self._turn = None
-        figures = self._player.figures()
-        ended.end(turn.CUT if figures["bytes_cut"] else turn.ANSWERED)
+        player = self._player
+        was_heard = ended.first_delta_ms >= 0
+        ended.end(turn.CUT if was_heard and player.bytes_cut else turn.ANSWERED)
         fields = ended.fields()
-        fields.update(figures)
+        fields["samples_played"] = player.samples_played if was_heard else 0
+        fields["underruns"] = player.underruns if was_heard else 0
+        fields["underrun_ms"] = player.underrun_ms if was_heard else 0
+        fields["bytes_cut"] = player.bytes_cut if was_heard else 0
         fields["heap_free_bytes"] = mem_free_bytes()
         self._trace.add(tr.HEAP_FREE, fields["heap_free_bytes"])
         report.say("turn", self._ports.ticks_ms(), **fields)

@@ -86,7 +86,7 @@ _LINK = {
     (SPEAKING, TURN_DONE): (SPEAKING, ("complete_audio",)),
     (SPEAKING, FAILED): (FINISHING, ("cut",)),
     (SPEAKING, LINK_LOST): (FINISHING, ("cut",)),
-    (SPEAKING, DEADLINE): (FINISHING, ("interrupt", "time_out_audio", "cut")),
+    (SPEAKING, DEADLINE): (FINISHING, ("time_out_audio", "cut", "interrupt")),
     (FINISHING, DRAINED): (IDLE, ("end_turn", "check_link")),
     (FINISHING, DEADLINE): (IDLE, ("flush", "end_turn", "check_link")),
     (FINISHING, STOP): (IDLE, ("flush", "end_turn", "check_link")),
@@ -135,7 +135,7 @@ _PTT = {
     (THINKING, NOTHING_HEARD): (IDLE, ("hear_nothing", "fail")),
     (THINKING, FAILED): (IDLE, ("fail",)),
     (THINKING, LINK_LOST): (OFFLINE, ("abort", "fail", "disconnect", "retry_later")),
-    (THINKING, DEADLINE): (IDLE, ("interrupt", "time_out_answer", "fail")),
+    (THINKING, DEADLINE): (IDLE, ("time_out_answer", "fail", "interrupt")),
     (SPEAKING, PRESS): (LISTENING, ("flush", "interrupt", "end_turn", "record")),
     (SPEAKING, STOP): (IDLE, ("flush", "interrupt", "end_turn")),
     (SPEAKING, CANCELLED): (IDLE, ("flush", "end_turn")),
@@ -164,16 +164,16 @@ _FREE = {
     (THINKING, NOTHING_HEARD): (LISTENING, ("end_turn",)),
     (THINKING, FAILED): (LISTENING, ("fail",)),
     (THINKING, LINK_LOST): (OFFLINE, ("abort", "fail", "disconnect", "retry_later")),
-    (THINKING, DEADLINE): (LISTENING, ("interrupt", "time_out_answer", "fail")),
+    (THINKING, DEADLINE): (LISTENING, ("time_out_answer", "fail", "interrupt")),
     (SPEAKING, PRESS): (LISTENING, ("flush", "interrupt", "end_turn")),
     (SPEAKING, STOP): (IDLE, ("flush", "interrupt", "end_turn", "discard")),
     (SPEAKING, SPEECH_STARTED): (LISTENING, ("flush", "end_turn", "begin_turn")),
     (SPEAKING, CANCELLED): (LISTENING, ("flush", "end_turn")),
     (SPEAKING, DRAINED): (LISTENING, ("end_turn",)),
     # What ends early ends free talk too: the recording must not go on behind a link that is down.
-    (SPEAKING, FAILED): (FINISHING, ("abort", "cut")),
-    (SPEAKING, LINK_LOST): (FINISHING, ("abort", "cut")),
-    (SPEAKING, DEADLINE): (FINISHING, ("abort", "interrupt", "time_out_audio", "cut")),
+    (SPEAKING, FAILED): (FINISHING, ("cut", "abort")),
+    (SPEAKING, LINK_LOST): (FINISHING, ("cut", "abort")),
+    (SPEAKING, DEADLINE): (FINISHING, ("time_out_audio", "cut", "abort", "interrupt")),
 }
 
 

@@ -24,7 +24,7 @@ def effect_names(runner_class):
         def __getattr__(self, name):
             return None
 
-    runner = runner_class("free", {}, None, None, Anything(), Anything(), None, Anything(), None)
+    runner = runner_class("free", {}, None, None, Anything(), None, Anything(), None, Anything(), None)
     return set(runner._make_effects())
 
 

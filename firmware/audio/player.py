@@ -1,0 +1,464 @@
+"""The player: a task that keeps the loudspeaker's DMA full from a ring of wire bytes.
+
+    write_from ──► ring (wire bytes) ──► decode, volume ──► block of 256 frames ──► DMA ──► DAC
+                   prebuffer, underruns        gate, sample clock                   drain, flush
+
+The port does not say what the DAC has played, so a sample clock does: each block handed over extends the time at which
+the DMA will be empty. It may be early by up to one block, because a block starts where the last one of the DMA's round
+ends; every answer below ("audible", "drained", "underrun") allows for that block. It does not know who sent the audio.
+"""
+
+import asyncio
+
+from byte_ring import ByteRing
+from kernels import copy_into, scale_peak
+
+from .. import trace as codes
+from ..compat import const, ticks_add, ticks_diff
+from ..errors import AudioError
+from .beeps import Beep
+
+_IDLE = const(0)  # no answer: bytes that come are stale
+_HOLD = const(1)  # an answer, and the prebuffer is collected (again)
+_PLAYING = const(2)
+_BEEPING = const(3)
+_BROKEN = const(4)  # the bus failed: tried again once a second, bytes that come are stale
+
+_BLOCK_FRAMES = const(256)
+_BLOCK_BYTES = const(512)
+_VOLUME_SHIFT = const(12)
+_SILENT_PEAK = const(64)  # -54 dB of full scale: what G.711 makes of silence stays well below
+_RETRY_MS = const(1000)
+_ROOM_POLL_MS = const(10)
+
+
+class Player:
+    """speaker: firmware/drivers/i2s.Speaker or its like, at the rate of the codec; codec: from codec.downlink().
+
+    prebuffer_ms        hold from the first byte of an answer to its first sample, and again after an underrun
+    on_first_sample()   the first sample of an answer went to the DAC
+    on_drained()        the answer is complete and the DAC has played all of it; not called after flush()
+    on_underrun(ms)     sound goes on after so much silence inside an answer
+    on_error(error)     AudioError: the answer is lost, the player goes on trying
+
+    The callbacks are called from the task, they may call any method here but must not wait.
+    """
+
+    def __init__(
+        self,
+        speaker,
+        ring_bytes,
+        codec,
+        prebuffer_ms,
+        ports,
+        trace,
+        gate,
+        volume_percent=70,
+        on_first_sample=None,
+        on_drained=None,
+        on_underrun=None,
+        on_error=None,
+    ):
+        if speaker.rate_hz != codec.rate_hz:
+            raise ValueError("a codec of %d Hz on a loudspeaker of %d" % (codec.rate_hz, speaker.rate_hz))
+        self.turn = 0  # what begin() was given
+        self.bytes_in = 0  # wire bytes of this answer that were accepted
+        self.bytes_cut = 0  # wire bytes of this answer that its owner gave up for want of room
+        self.samples_played = 0  # of this answer; after flush() without those recalled
+        self.underruns = 0  # of this answer
+        self.underrun_ms = 0
+        self.odd_bytes = 0  # half samples dropped at the ends of answers
+        self.stale_bytes = 0  # wire bytes that came while there was no answer
+        self.errors = 0
+        self._speaker = speaker
+        self._codec = codec
+        self._prebuffer_ms = prebuffer_ms
+        self._ports = ports
+        self._trace = trace
+        self._gate = gate
+        self._on_first_sample = on_first_sample
+        self._on_drained = on_drained
+        self._on_underrun = on_underrun
+        self._on_error = on_error
+        self._ring = ByteRing(ring_bytes)
+        self._rate_hz = codec.rate_hz
+        self._block_ms = (_BLOCK_FRAMES * 1000 + codec.rate_hz - 1) // codec.rate_hz
+        self._poll_ms = self._block_ms // 2
+        self._dma_blocks = speaker.dma_frames // _BLOCK_FRAMES
+        self._wire_bytes = _BLOCK_FRAMES * codec.bytes_per_sample
+        self._block = memoryview(bytearray(_BLOCK_BYTES))
+        self._wire = self._block if codec.is_pcm else bytearray(self._wire_bytes)
+        self._silence = bytes(_BLOCK_BYTES)
+        self._pending_at = _BLOCK_BYTES  # bytes of _block that the DMA has; all of them: there is no pending block
+        self._pending_samples = 0
+        self._pending_peak = 0
+        self._beep = Beep(codec.rate_hz)
+        self._wake = asyncio.Event()
+        self._state = _IDLE
+        self._is_complete = False
+        self._is_timed = False  # in _HOLD: the first byte is there and _hold_until_ms counts
+        self._hold_until_ms = 0
+        self._first_is_out = False  # the first sample of this answer went to the DMA
+        self._has_written = False  # of this answer, to the DMA, since it ran dry
+        self._has_sounded = False  # anything in the DMA since it was started; else its end means nothing
+        self._end_ms = 0  # the sample clock: when the DMA will be empty
+        self._end_rest = 0  # its fraction, in 1/rate ms
+        self._last_sample_ms = 0  # when the last sample that is not padding will have left
+        self._underrun_from_ms = 0
+        self._is_underrun = False
+        self._retry_at_ms = 0
+        self.volume_percent = volume_percent
+
+    # -- the owner of the answer
+
+    @property
+    def volume_percent(self):
+        return self._volume_percent
+
+    @volume_percent.setter
+    def volume_percent(self, percent):
+        """0..150, from the next block on. The gain is the square of the setting: loudness is heard in ratios, and
+        equal steps of a linear gain would all crowd at the upper end. 70 is -6 dB, 150 is +7 dB and may saturate.
+        """
+        if not 0 <= percent <= 150:
+            raise ValueError("the volume is 0..150 percent, not %d" % percent)
+        self._volume_percent = percent
+        self._gain = (percent * percent << _VOLUME_SHIFT) // 10_000
+
+    @property
+    def is_idle(self):
+        """No answer and no beep is being played."""
+        return self._state == _IDLE
+
+    @property
+    def is_audible(self):
+        """Something that can be heard has still to leave the DAC."""
+        return self._gate.is_audible(self._ports.ticks_ms())
+
+    @property
+    def audible_until_ms(self):
+        return self._gate.audible_until_ms
+
+    @property
+    def room(self):
+        """Wire bytes that write_from would accept now."""
+        return self._ring.free
+
+    @property
+    def waiting_bytes(self):
+        """Wire bytes in the ring."""
+        return self._ring.used
+
+    def begin(self, turn=0):
+        """A new answer: from now on write_from queues its audio. What is left of the one before is played first,
+        without an on_drained of its own.
+        """
+        if self._state == _BROKEN:
+            self._repair()
+            if self._state == _BROKEN:
+                return
+        self._drop_half_sample()
+        self.turn = turn
+        self.bytes_in = 0
+        self.bytes_cut = 0
+        self.samples_played = 0
+        self.underruns = 0
+        self.underrun_ms = 0
+        self._is_complete = False
+        self._first_is_out = False
+        self._has_written = False
+        self._is_underrun = False
+        if self._state == _BEEPING:
+            self._pending_at = _BLOCK_BYTES
+        if self._state != _PLAYING or (not self._ring.used and self._pending_at == _BLOCK_BYTES):
+            self._state = _HOLD
+            self._is_timed = False
+
+    def write_from(self, src, n, src_at=0):
+        """Queue n wire bytes of the answer, from src_at on; copied before the return. Never waits, never allocates.
+
+        Returns the bytes accepted; fewer than n means that the ring is full: keep the rest, await wait_room().
+        Without an answer (before begin(), after flush() or the end) they are stale: accepted, counted and dropped.
+        A piece may end inside a sample; the next one goes on there.
+        """
+        if self._state != _HOLD and self._state != _PLAYING:
+            self.stale_bytes += n
+            return n
+        got = self._ring.write_from(src, n, src_at)
+        self.bytes_in += got
+        if self._state == _HOLD and not self._is_timed and got:
+            self._is_timed = True
+            self._hold_until_ms = ticks_add(self._ports.ticks_ms(), self._prebuffer_ms)
+            self._wake.set()
+        return got
+
+    def cut(self, n):
+        """n wire bytes of this answer were given up because the ring stayed full."""
+        self.bytes_cut += n
+        self._trace.add(codes.RING_FULL, self.bytes_cut)
+
+    def complete(self):
+        """The cloud has sent all audio of this answer: what is here is played at once and to the last sample."""
+        if self._state != _HOLD and self._state != _PLAYING:
+            return
+        self._drop_half_sample()
+        self._is_complete = True
+        self._wake.set()
+
+    def flush(self):
+        """Silence now: drop the ring and recall the DMA. The answer is over; further bytes of it are stale.
+
+        Returns the wire bytes dropped. Nothing happens when nothing is being played.
+        """
+        n = self._ring.clear()
+        now_ms = self._ports.ticks_ms()
+        if self._pending_at < _BLOCK_BYTES:
+            n += self._pending_samples * self._codec.bytes_per_sample
+            self._pending_at = _BLOCK_BYTES
+        if self._state != _BROKEN:
+            self._state = _IDLE
+        if self._has_sounded and ticks_diff(self._end_ms, now_ms) + self._block_ms > 0:
+            self._count_recalled(now_ms)
+            self._has_sounded = False
+            self._gate.silence_from(now_ms)
+            try:
+                self._speaker.stop()
+            except AudioError as error:
+                self._fail(error)
+        if n:
+            self._trace.add(codes.FLUSH, n)
+        return n
+
+    def _count_recalled(self, now_ms):
+        left_ms = ticks_diff(self._last_sample_ms, now_ms)
+        if left_ms > 0:
+            self.samples_played = max(0, self.samples_played - left_ms * self._rate_hz // 1000)
+
+    def alert(self, kind):
+        """Start the short beeps of an errors.KINDS word or of "tap". False when something is being played already."""
+        if self._state != _IDLE:
+            return False
+        self._beep.start(kind)
+        self._state = _BEEPING
+        self._wake.set()
+        return True
+
+    async def wait_room(self, timeout_ms):
+        """Wait until a block's worth of the ring is free or the answer is over. False after timeout_ms: still full."""
+        until_ms = ticks_add(self._ports.ticks_ms(), timeout_ms)
+        while self._ring.free < min(self._wire_bytes, self._ring.capacity):
+            if self._state != _HOLD and self._state != _PLAYING:
+                break
+            left_ms = ticks_diff(until_ms, self._ports.ticks_ms())
+            if left_ms <= 0:
+                return False
+            await self._ports.sleep_ms(min(left_ms, _ROOM_POLL_MS))
+        return True
+
+    def _drop_half_sample(self):
+        half = self._ring.used % self._codec.bytes_per_sample
+        if half:
+            self.odd_bytes += self._ring.drop_newest(half)
+
+    # -- the task
+
+    async def run(self):
+        """Play for ever; cancel it to stop."""
+        while True:
+            self._wake.clear()
+            wait_ms = self.step()
+            if wait_ms:
+                await self._ports.sleep_ms(wait_ms)
+            else:
+                await self._wake.wait()
+
+    def step(self):
+        """Do what is due now, at most one DMA full of blocks. Returns the ms to the next step, 0: when woken."""
+        try:
+            if self._state == _HOLD:
+                return self._step_hold()
+            if self._state == _PLAYING:
+                return self._step_playing()
+            if self._state == _BEEPING:
+                return self._step_beeping()
+        except AudioError as error:
+            self._fail(error)
+        if self._state == _BROKEN:
+            left_ms = ticks_diff(self._retry_at_ms, self._ports.ticks_ms())
+            if left_ms > 0:
+                return min(left_ms, self._poll_ms)  # begin() may repair it before
+            self._repair()
+            return self._poll_ms if self._state == _BROKEN else 0
+        return 0
+
+    def _step_hold(self):
+        now_ms = self._ports.ticks_ms()
+        if not self._is_complete:
+            if not self._is_timed:
+                return 0
+            left_ms = ticks_diff(self._hold_until_ms, now_ms)
+            if left_ms > 0 and self._ring.free:  # a full ring gains nothing by waiting
+                return min(left_ms, self._poll_ms)
+        self._state = _PLAYING
+        if self._is_underrun and self._ring.used:
+            self._count_underrun(now_ms)
+            if self._state != _PLAYING:  # the callback flushed
+                return 0
+        self._is_underrun = False
+        return self._step_playing()
+
+    def _count_underrun(self, now_ms):
+        ms = ticks_diff(now_ms, self._underrun_from_ms)
+        self.underruns += 1
+        self.underrun_ms += ms
+        self._trace.add(codes.UNDERRUN, ms)
+        if self._on_underrun:
+            self._on_underrun(ms)
+
+    def _step_playing(self):
+        now_ms = self._ports.ticks_ms()
+        if self._has_written and ticks_diff(now_ms, self._end_ms) >= self._block_ms:
+            is_over = self._is_complete and not self._ring.used and self._pending_at == _BLOCK_BYTES
+            if not is_over:
+                return self._ran_dry(now_ms)
+        n_blocks = self._dma_blocks
+        while n_blocks:
+            if self._pending_at == _BLOCK_BYTES and not self._next_block():
+                break
+            if not self._offer_block(now_ms):
+                return self._poll_ms
+            if self._state != _PLAYING:  # a callback flushed
+                return 0
+            n_blocks -= 1
+        if self._is_complete and not self._ring.used and self._pending_at == _BLOCK_BYTES:
+            return self._step_draining(now_ms)
+        return self._poll_ms
+
+    def _ran_dry(self, now_ms):
+        """The DAC plays silence inside the answer: collect the prebuffer again."""
+        self._is_underrun = True
+        self._underrun_from_ms = self._end_ms
+        self._state = _HOLD
+        self._has_written = False  # the next look at the clock is for the next block
+        self._is_timed = self._ring.used >= self._wire_bytes
+        self._hold_until_ms = ticks_add(now_ms, self._prebuffer_ms)
+        return self._step_hold()
+
+    def _step_draining(self, now_ms):
+        if self._has_sounded:
+            left_ms = ticks_diff(self._last_sample_ms, now_ms) + self._block_ms
+            if left_ms > 0:
+                return min(left_ms, self._poll_ms)
+        self._state = _IDLE
+        self._trace.add(codes.LAST_SAMPLE, self.samples_played // (self._rate_hz // 1000))
+        if self._on_drained:
+            self._on_drained()
+        return 0 if self._state == _IDLE else self._poll_ms
+
+    def _step_beeping(self):
+        now_ms = self._ports.ticks_ms()
+        n_blocks = self._dma_blocks
+        while n_blocks:
+            if self._pending_at == _BLOCK_BYTES:
+                samples = self._beep.fill(self._block, _BLOCK_FRAMES)
+                if not samples:
+                    break
+                self._finish_block(samples)
+            if not self._offer_block(now_ms):
+                return self._poll_ms
+            n_blocks -= 1
+        if self._beep.is_over and self._pending_at == _BLOCK_BYTES:
+            left_ms = ticks_diff(self._last_sample_ms, now_ms) + self._block_ms
+            if left_ms > 0:
+                return min(left_ms, self._poll_ms)
+            self._state = _IDLE
+            return 0
+        return self._poll_ms
+
+    # -- blocks
+
+    def _next_block(self):
+        """Fill the pending block from the ring. False when there is not a whole one, unless it is the last."""
+        n = self._wire_bytes
+        if self._ring.used < n:
+            if not self._is_complete or not self._ring.used:
+                return False
+            n = self._ring.used
+        self._ring.read_into(self._wire, n)
+        samples = n // self._codec.bytes_per_sample
+        self._codec.decode_into(self._wire, 0, samples, self._block, 0)
+        self._finish_block(samples)
+        return True
+
+    def _finish_block(self, samples):
+        self._pending_peak = scale_peak(self._block, 0, samples, self._gain, _VOLUME_SHIFT)
+        if samples < _BLOCK_FRAMES:
+            # A half-filled DMA block would be played a round late: the last one is padded.
+            copy_into(self._silence, 0, _BLOCK_BYTES - 2 * samples, self._block, 2 * samples)
+        self._pending_samples = samples
+        self._pending_at = 0
+
+    def _offer_block(self, now_ms):
+        """Hand the pending block to the DMA. False when it has no room for all of it."""
+        offset = self._pending_at
+        n = self._speaker.write(self._block if not offset else self._block[offset:])
+        self._pending_at = offset + n
+        if self._pending_at < _BLOCK_BYTES:
+            self._trust_full_dma(now_ms)
+            return False
+        if not self._has_sounded or ticks_diff(now_ms, self._end_ms) > 0:
+            self._end_ms = now_ms
+            self._end_rest = 0
+            self._has_sounded = True
+        self._last_sample_ms = ticks_add(self._end_ms, self._pending_samples * 1000 // self._rate_hz + 1)
+        self._end_rest += _BLOCK_FRAMES * 1000
+        self._end_ms = ticks_add(self._end_ms, self._end_rest // self._rate_hz)
+        self._end_rest %= self._rate_hz
+        if self._pending_peak >= _SILENT_PEAK:
+            self._gate.sound_until(ticks_add(self._end_ms, self._block_ms))
+        if self._state == _PLAYING:
+            self.samples_played += self._pending_samples
+            if not self._has_written:
+                self._has_written = True
+                if not self._first_is_out:
+                    self._first_sample()
+        return True
+
+    def _trust_full_dma(self, now_ms):
+        """The DMA is full, so between its depth less one block and its depth are left: keeps the clocks together."""
+        if not self._has_sounded:
+            return
+        left_ms = ticks_diff(self._end_ms, now_ms)
+        most_ms = self._dma_blocks * self._block_ms
+        least_ms = (self._dma_blocks - 1) * _BLOCK_FRAMES * 1000 // self._rate_hz
+        if left_ms > most_ms:
+            self._end_ms = ticks_add(now_ms, most_ms)
+        elif left_ms < least_ms:
+            self._end_ms = ticks_add(now_ms, least_ms)
+
+    def _first_sample(self):
+        self._first_is_out = True
+        self._trace.add(codes.FIRST_SAMPLE, self.turn)
+        if self._on_first_sample:
+            self._on_first_sample()
+
+    # -- a broken bus
+
+    def _fail(self, error):
+        self.errors += 1
+        self._ring.clear()
+        self._pending_at = _BLOCK_BYTES
+        self._state = _BROKEN
+        self._has_sounded = False
+        self._gate.silence_from(self._ports.ticks_ms())
+        self._retry_at_ms = ticks_add(self._ports.ticks_ms(), _RETRY_MS)
+        self._wake.set()
+        if self._on_error:
+            self._on_error(error)
+
+    def _repair(self):
+        self._state = _IDLE
+        try:
+            self._speaker.stop()
+        except AudioError as error:
+            self._fail(error)

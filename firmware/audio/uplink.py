@@ -1,0 +1,175 @@
+"""The uplink between the recorder, which pushes frames, and the link's writer, which takes them.
+
+    recorder ──push_pcm──► codec ──► pre-roll ──start()──► utterance ──► writer
+                                     (the last               frame frame … END
+                                      preroll_ms)
+
+Which frames are part of an utterance is decided here; when the writer may send is the link's business.
+"""
+
+import asyncio
+
+from frame_queue import FrameQueue
+
+from .. import trace as codes
+from ..compat import const
+from .codec import FRAME_BYTES, FRAME_MS
+
+_PREROLL = const(0)  # no utterance is open: frames are kept for the next one, the oldest go
+_TURN = const(1)  # every frame counts; a full queue ends in _OVERFLOWED
+_STREAM = const(2)  # every frame counts; a full queue loses its oldest frame (free talk)
+_OVERFLOWED = const(3)  # the link is too slow for this utterance: it has stopped growing, without a hole
+
+_WAITING_UTTERANCES = const(8)  # whole utterances that may wait unsent
+_REPORT_EVERY_FRAMES = const(50)
+
+
+class Uplink:
+    """codec: from codec.uplink(); queue_ms: how much of an utterance may wait for the link, its pre-roll not counted;
+    preroll_ms: sound kept from before start(). Both are rounded down to whole frames of 20 ms.
+    """
+
+    def __init__(self, codec, queue_ms, preroll_ms, trace):
+        self.codec = codec
+        self.ready = asyncio.Event()  # set when next() has something to give; the writer awaits it
+        self.frame = None  # after next(): the oldest frame, a memoryview; the first frame_bytes are valid
+        self.frame_bytes = 0
+        self.dropped_frames = 0  # since the start of the speaker
+        self.utterance_frames = 0  # frames of the utterance that is open or was the last one, pre-roll included
+        self._trace = trace
+        self._preroll_frames = preroll_ms // FRAME_MS
+        self._limit_frames = queue_ms // FRAME_MS + self._preroll_frames
+        # One more slot for the next pre-roll while this utterance fills the queue, and one for each end mark.
+        slots = self._limit_frames + self._preroll_frames + _WAITING_UTTERANCES
+        self._queue = FrameQueue(slots, codec.frame_bytes)
+        self._coded = bytearray(codec.frame_bytes)
+        self._state = _PREROLL
+        self._dropped_here = 0
+
+    # -- the session
+
+    @property
+    def is_recording(self):
+        """True from start() to finish() or abort()."""
+        return self._state != _PREROLL
+
+    @property
+    def is_streaming(self):
+        """True in an utterance of free talk, which has gaps rather than an end."""
+        return self._state == _STREAM
+
+    @property
+    def is_overflowed(self):
+        """The link was too slow and the utterance has lost its end: fail the turn (kind SLOW), then abort()."""
+        return self._state == _OVERFLOWED
+
+    @property
+    def waiting_ms(self):
+        """Sound that waits for the writer."""
+        return self._queue.frames * FRAME_MS
+
+    @property
+    def high_water_ms(self):
+        return self._queue.high_water * FRAME_MS
+
+    def start(self, drop_oldest=False):
+        """Open an utterance: the pre-roll is its head, every frame from now on is part of it.
+
+        drop_oldest   what a full queue does: lose its oldest frame (free talk), or stop the utterance (is_overflowed)
+        raises        ValueError   one is open already: our mistake
+        """
+        if self._state != _PREROLL:
+            raise ValueError("an utterance is open already")
+        self._dropped_here = 0
+        self.utterance_frames = self._queue.tentative
+        if self._queue.committed - self._queue.frames >= _WAITING_UTTERANCES:
+            self._overflow()
+            return
+        self._state = _STREAM if drop_oldest else _TURN
+        self._commit()
+
+    def finish(self):
+        """Close the utterance with an END behind its last frame; nothing happens when none is open.
+
+        Later frames are the pre-roll of the next one.
+        """
+        if self._state == _PREROLL:
+            return
+        self._state = _PREROLL
+        if self._dropped_here:
+            self._trace.add(codes.UPLINK_DROP, self._dropped_here)
+        if self._queue.push_end():
+            self.ready.set()
+
+    def abort(self):
+        """Drop all that waits, whole utterances and the pre-roll included. The writer sees no END."""
+        self._state = _PREROLL
+        self._queue.clear()
+        self.ready.clear()
+
+    def forget_preroll(self):
+        """Drop what was kept from before the next start(); an open utterance is left alone."""
+        self._queue.keep_last(0)
+
+    # -- the recorder
+
+    def push_pcm(self, frame, n):
+        """Take one frame: n bytes, at most 640, of 16 kHz s16le; coded and copied before the return. Never waits."""
+        if n > FRAME_BYTES or n & 1:
+            raise ValueError("a frame has an even number of bytes up to %d, not %d" % (FRAME_BYTES, n))
+        if not self.codec.is_pcm:
+            # Always coded, even when it is not kept: the low-pass must hear the stream without a gap.
+            n = self.codec.encode_into(frame, n >> 1, self._coded)
+            frame = self._coded
+        if self._state == _PREROLL:
+            if self._preroll_frames:
+                self._queue.keep_last(self._preroll_frames - 1)
+                self._queue.push(frame, n)
+            return
+        if self._state == _OVERFLOWED:
+            self._count_drop()
+            return
+        if self._queue.frames >= self._limit_frames:
+            if self._state == _TURN:
+                self._overflow()
+                self._count_drop()
+                return
+            self._queue.drop_oldest()
+            self._count_drop()
+        self._queue.push(frame, n)
+        self.utterance_frames += 1
+        self._commit()
+
+    def _commit(self):
+        self._queue.commit()
+        if self._queue.committed:
+            self.ready.set()
+
+    def _overflow(self):
+        self._state = _OVERFLOWED
+        self._queue.keep_last(0)
+
+    def _count_drop(self):
+        self.dropped_frames += 1
+        self._dropped_here += 1
+        if self._dropped_here % _REPORT_EVERY_FRAMES == 1:
+            self._trace.add(codes.UPLINK_DROP, self._dropped_here)
+
+    # -- the writer
+
+    def next(self):
+        """What comes next: 0 nothing, AUDIO a frame in `frame` and `frame_bytes`, END the utterance is complete.
+
+        The kinds are those of lib/frame_queue. The same comes again until pop(). The frame is valid until pop() or abort().
+        """
+        kind = self._queue.kind
+        if not kind:
+            self.ready.clear()
+            return 0
+        self.frame_bytes = self._queue.frame_bytes
+        self.frame = self._queue.take()
+        return kind
+
+    def pop(self):
+        """Done with what next() gave. After an abort() in between nothing happens: that frame is gone already."""
+        self._queue.pop()

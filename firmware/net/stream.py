@@ -1,0 +1,184 @@
+"""The socket: a TCP connection, with TLS or without, that never blocks and whose errors say cause and cure.
+
+    stream = await connect(resolve(host, port), host, tls_context("tls_roots", True), 15000)
+    n = stream.write(buf, at, n)        n or None
+    n = stream.readinto(mv)             n, 0 or None
+    await stream.writable               after None or a short count
+
+Whoever stands in for a Stream (a test, a simulation) keeps this contract:
+
+    readinto(mv)      -> bytes put into mv; 0: the stream is at its end, or closed by us; None: nothing is here now.
+    write(buf, at, n) -> bytes taken from buf[at:at+n]; None: none. After None or a short count the next call must offer
+                         exactly the rest: the same bytes, the same end. TLS has already sealed a part of them into a
+                         record that is not out yet; another offer makes whole frames vanish without any error.
+                         So one task alone may write.
+    readable, writable   awaitables that may be awaited again and again, each by one task at a time. They may return too
+                         early, so ask readinto or write and look for None. Wait only after a None or a short count.
+    close()           may be called twice; wakes whoever waits.
+    All raise LinkError, whose text never holds what was sent.
+"""
+
+import asyncio
+import errno
+import os
+
+from .. import compat, errors
+from ..errors import ConfigError, LinkError
+
+_NO_ROOT = "no root certificate in tls_roots signed the certificate of %s: add its root as a DER file, or check cloud_url"
+
+_TLS_TEXTS = {
+    compat.TLS_UNTRUSTED: _NO_ROOT,
+    compat.TLS_NO_ROOTS: _NO_ROOT,
+    compat.TLS_WRONG_HOST: "the certificate is not made out to %s: check cloud_url; somebody may be in between",
+    compat.TLS_EXPIRED: "the certificate of %s has expired: its owner must renew it, unless this device's clock is wrong",
+    compat.TLS_TOO_EARLY: "the certificate of %s is not valid yet: this device's clock is behind, check ntp_host",
+    compat.TLS_NOT_TLS: "%s does not speak TLS on this port: check port and scheme (wss or ws) of cloud_url",
+    compat.TLS_ALERT: "%s ended the TLS handshake with an alert: it wants another TLS version, cipher or host name",
+    compat.TLS_OTHER: "TLS failed with %s: try again; if it stays, report the detail",
+}
+
+_ERRNO_TEXTS = {
+    "ECONNREFUSED": "%s refuses connections on this port: check cloud_url, or the service is down",
+    "ECONNRESET": "%s cut the connection: try again",
+    "ECONNABORTED": "the connection to %s was given up by this device's network: check the Wi-Fi signal",
+    "EPIPE": "%s closed the connection: try again",
+    "ENOTCONN": "there is no connection to %s any more: try again",
+    "EHOSTUNREACH": "no way to %s: check the router's way to the internet",
+    "ENETUNREACH": "no way to %s: this device has no network, or the router no internet",
+    "ETIMEDOUT": "%s does not answer: check the router's way to the internet",
+    "ENOMEM": "not enough memory for a connection to %s: close others, or shorten the buffers",
+    "ENFILE": "too many open connections to open one to %s",
+    "EADDRNOTAVAIL": "%s has an address that cannot be reached from here: check cloud_url",
+}
+_ERRNOS = {"EPIPE": 32, "ENETUNREACH": 101}  # Linux; where the errno module lacks the name
+
+
+def resolve(host, port):
+    """The address of host for connect(). Blocks the loop on MicroPython, for seconds when the network is bad."""
+    try:
+        return compat.resolve_host(host, port)
+    except (OSError, IndexError) as error:
+        number = error.errno if isinstance(error, OSError) else 0
+        raise LinkError(
+            "no address for %s: check the host name in cloud_url and the DNS of the network" % host,
+            errors.DNS,
+            number if isinstance(number, int) else 0,
+        )
+
+
+def tls_context(roots_folder, verify=True):
+    """An SSLContext for connect(). Trusts every *.der file in roots_folder and nothing else; ConfigError when none.
+
+    verify False checks neither certificate nor host name: the caller must say so aloud.
+    """
+    if not verify:
+        return compat.tls_context(None)
+    try:
+        names = sorted(name for name in os.listdir(roots_folder) if name.endswith(".der"))
+    except OSError:
+        names = ()
+    if not names:
+        raise ConfigError("tls_roots", "the folder %s holds no *.der file: put the cloud's root there" % roots_folder)
+    roots = []
+    for name in names:
+        with open(roots_folder + "/" + name, "rb") as file:
+            roots.append(file.read())
+    try:
+        return compat.tls_context(roots)
+    except ValueError as error:
+        raise ConfigError("tls_roots", "%s is no certificate in DER form" % names[error.args[0]])
+
+
+async def connect(address, host, tls, timeout_ms):
+    """Connect and complete the TLS handshake; returns a Stream.
+
+    address   from resolve()
+    host      for SNI and the certificate, and for error texts
+    tls       from tls_context(), or None for none
+    raises    LinkError: CONNECT, TLS, or TIMEOUT after timeout_ms altogether
+    """
+    try:
+        stream = Stream(compat.open_tcp(address), host)
+    except OSError as error:
+        raise _link_error(error, host)
+    watchdog = asyncio.create_task(_close_after(stream, timeout_ms))
+    try:
+        await stream._establish(tls)
+    except BaseException as error:
+        stream.close()
+        if isinstance(error, (OSError, ValueError)):
+            raise _link_error(error, host)
+        raise
+    finally:
+        watchdog.cancel()
+    return stream
+
+
+async def _close_after(stream, ms):
+    await compat.sleep_ms(ms)
+    stream.is_late = True
+    stream.close()
+
+
+class Stream:
+    def __init__(self, io, host):
+        self._host = host
+        self._use(io)
+        self.is_closed = False
+        self.is_late = False  # closed by the watchdog of connect()
+
+    def _use(self, io):
+        self._io = io
+        self.readable = compat.readable(io)
+        self.writable = compat.writable(io)
+
+    async def _establish(self, tls):
+        await self.writable
+        self._check_late("does not answer: check cloud_url and the router's way to the internet")
+        compat.check_connected(self._io)
+        if tls is not None:
+            self._use(compat.wrap_tls(self._io, tls, self._host))
+            while not compat.tls_handshake(self._io):
+                await self.readable
+                self._check_late("took the connection but does not complete the TLS handshake: try again")
+        compat.keep_io(self._io)
+
+    def _check_late(self, text):
+        if self.is_late:
+            raise LinkError(self._host + " " + text, errors.TIMEOUT, errno.ETIMEDOUT)
+
+    def readinto(self, mv):
+        if self.is_closed:
+            return 0
+        try:
+            return self._io.readinto(mv)
+        except (OSError, ValueError) as error:
+            raise _link_error(error, self._host)
+
+    def write(self, buf, at, n):
+        if self.is_closed:
+            raise LinkError("the connection to %s is closed" % self._host)
+        try:
+            return self._io.write(buf, at, n)
+        except (OSError, ValueError) as error:
+            raise _link_error(error, self._host)
+
+    def close(self):
+        if not self.is_closed:
+            self.is_closed = True
+            compat.close_io(self._io)
+
+
+def _link_error(error, host):
+    fault, detail = compat.tls_fault(error)
+    if fault:
+        number = error.errno if isinstance(error, OSError) else 0
+        text = _TLS_TEXTS[fault] % host
+        return LinkError("%s (%s)" % (text, detail) if detail else text, errors.TLS, number or 0)
+    number = abs(getattr(error, "errno", 0) or 0)  # MicroPython's TLS passes the socket's numbers on, negated
+    for name in _ERRNO_TEXTS:
+        if number and number == getattr(errno, name, _ERRNOS.get(name, 0)):
+            kind = errors.TIMEOUT if name == "ETIMEDOUT" else errors.CONNECT
+            return LinkError(_ERRNO_TEXTS[name] % host, kind, number)
+    return LinkError("the connection to %s failed: %s" % (host, error), errors.CONNECT, number)

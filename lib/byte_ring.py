@@ -1,0 +1,73 @@
+"""A ring of bytes in one resident buffer: bytes in at one end, out at the other, without allocation."""
+
+from kernels import copy_into
+
+
+class ByteRing:
+    """capacity_bytes: what fits, to the last byte. For one loop: not safe against interrupts or threads."""
+
+    def __init__(self, capacity_bytes):
+        if capacity_bytes <= 0:
+            raise ValueError("a ring needs at least one byte, not %d" % capacity_bytes)
+        self.capacity = capacity_bytes
+        self.used = 0  # bytes waiting
+        self.high_water = 0  # the most bytes that ever waited
+        self._buf = bytearray(capacity_bytes)
+        self._head = 0  # where the oldest byte lies
+
+    @property
+    def free(self):
+        return self.capacity - self.used
+
+    def write_from(self, src, n, src_at=0):
+        """Append bytes src_at..src_at+n-1 of src; copied before the return. Returns the bytes accepted, 0..n."""
+        room = self.capacity - self.used
+        if n > room:
+            n = room
+        if n <= 0:
+            return 0
+        tail = self._head + self.used
+        if tail >= self.capacity:
+            tail -= self.capacity
+        first = self.capacity - tail
+        if first > n:
+            first = n
+        copy_into(src, src_at, first, self._buf, tail)
+        if n > first:
+            copy_into(src, src_at + first, n - first, self._buf, 0)
+        self.used += n
+        if self.used > self.high_water:
+            self.high_water = self.used
+        return n
+
+    def read_into(self, dst, n, dst_at=0):
+        """Move up to n of the oldest bytes to dst. Returns how many."""
+        if n > self.used:
+            n = self.used
+        if n <= 0:
+            return 0
+        first = self.capacity - self._head
+        if first > n:
+            first = n
+        copy_into(self._buf, self._head, first, dst, dst_at)
+        if n > first:
+            copy_into(self._buf, 0, n - first, dst, dst_at + first)
+        self.used -= n
+        self._head += n
+        if self._head >= self.capacity:
+            self._head -= self.capacity
+        return n
+
+    def drop_newest(self, n):
+        """Take back the n bytes written last, as far as they wait still. Returns how many."""
+        if n > self.used:
+            n = self.used
+        self.used -= n
+        return n
+
+    def clear(self):
+        """Drop everything. Returns how many bytes that was."""
+        n = self.used
+        self.used = 0
+        self._head = 0
+        return n

@@ -1,0 +1,137 @@
+"""The kernels on CPython, fast enough to simulate an hour: binascii, wide integers, tables. Contracts in kernels_py."""
+
+import binascii
+import sys
+from array import array
+
+from kernels_py import alaw_encode_into as _portable_alaw_encode_into
+from kernels_py import ulaw_encode_into as _portable_ulaw_encode_into
+from kernels_tables import ALAW_VALUES, B64_CHARS, FIR_MIDDLE, FIR_SIDES, FIR_TAPS, ULAW_VALUES
+
+if not hasattr(bytes, "translate") or sys.byteorder != "little":
+    raise ImportError("needs CPython on a little-endian machine")
+
+_A, _B, _C, _D, _E, _F, _G, _H, _I = FIR_SIDES
+_REACH = FIR_TAPS // 2
+
+
+def copy_into(src, src_at, n, dst, dst_at):
+    memoryview(dst).cast("B")[dst_at : dst_at + n] = bytes(memoryview(src).cast("B")[src_at : src_at + n])
+    return n
+
+
+def b64_encode_into(src, src_at, n, dst, dst_at):
+    text = binascii.b2a_base64(memoryview(src)[src_at : src_at + n], newline=False)
+    dst[dst_at : dst_at + len(text)] = text
+    return len(text)
+
+
+def b64_decode_into(src, src_at, n_chars, dst, dst_at):
+    if n_chars & 3:
+        return -1
+    text = bytes(memoryview(src)[src_at : src_at + n_chars])
+    n_pads = 2 if text[-2:] == b"==" else 1 if text[-1:] == b"=" else 0
+    # a2b_base64 skips what is illegal, so that is looked for here.
+    if text[: n_chars - n_pads].translate(None, B64_CHARS):
+        return -1
+    data = binascii.a2b_base64(text)
+    dst[dst_at : dst_at + len(data)] = data
+    return len(data)
+
+
+def xor_mask(buf, at, n, key):
+    if not n:
+        return
+    repeated = (bytes(key) * (n // 4 + 1))[:n]
+    span = memoryview(buf)[at : at + n]
+    span[:] = (int.from_bytes(span, "little") ^ int.from_bytes(repeated, "little")).to_bytes(n, "little")
+
+
+def _samples(buf, at, n_samples):
+    return array("h", bytes(memoryview(buf).cast("B")[at : at + 2 * n_samples]))
+
+
+def _store(samples, dst, dst_at):
+    memoryview(dst).cast("B")[dst_at : dst_at + 2 * len(samples)] = samples.tobytes()
+    return len(samples)
+
+
+def _code_table(encode_into):
+    """The code of every 16-bit value, in the order that an index of -32768..32767 reads them."""
+    values = array("h", list(range(32768)) + list(range(-32768, 0)))
+    codes = bytearray(65536)
+    encode_into(values.tobytes(), 0, 65536, codes, 0)
+    return bytes(codes)
+
+
+_tables = {}
+
+
+def _encode(name, encode_into, src, src_at, n_samples, dst, dst_at):
+    codes = _tables.get(name)
+    if codes is None:
+        codes = _tables[name] = _code_table(encode_into)
+    dst[dst_at : dst_at + n_samples] = bytes([codes[value] for value in _samples(src, src_at, n_samples)])
+    return n_samples
+
+
+def alaw_encode_into(src, src_at, n_samples, dst, dst_at):
+    return _encode("alaw", _portable_alaw_encode_into, src, src_at, n_samples, dst, dst_at)
+
+
+def ulaw_encode_into(src, src_at, n_samples, dst, dst_at):
+    return _encode("ulaw", _portable_ulaw_encode_into, src, src_at, n_samples, dst, dst_at)
+
+
+def _expand(values, src, src_at, n_samples, dst, dst_at):
+    codes = memoryview(src)[src_at : src_at + n_samples]
+    return _store(array("h", [values[code] for code in codes]), dst, dst_at)
+
+
+def alaw_decode_into(src, src_at, n_samples, dst, dst_at):
+    return _expand(ALAW_VALUES, src, src_at, n_samples, dst, dst_at)
+
+
+def ulaw_decode_into(src, src_at, n_samples, dst, dst_at):
+    return _expand(ULAW_VALUES, src, src_at, n_samples, dst, dst_at)
+
+
+def scale_peak(buf, at, n_samples, gain, shift):
+    if not n_samples:
+        return 0
+    samples = _samples(buf, at, n_samples)
+    if gain != 1 << shift:
+        half = 1 << (shift - 1)
+        scaled = [value * gain + half >> shift for value in samples]
+        if max(scaled) > 32767 or min(scaled) < -32768:
+            scaled = [32767 if value > 32767 else -32768 if value < -32768 else value for value in scaled]
+        samples = array("h", scaled)
+        _store(samples, buf, at)
+    return max(max(samples), -min(samples))
+
+
+def decimate2_into(src, src_at, n_samples, dst, dst_at, state):
+    window = [value - 32768 for value in state[1 : 1 + state[0]]]
+    window.extend(_samples(src, src_at, n_samples))
+    samples = [_tap(window, middle) for middle in range(_REACH, len(window) - _REACH, 2)]
+    left = window[2 * len(samples) :]
+    state[0] = len(left)
+    state[1 : 1 + len(left)] = array("H", [value + 32768 for value in left])
+    return _store(array("h", samples), dst, dst_at)
+
+
+def _tap(w, m):
+    total = (
+        FIR_MIDDLE * w[m]
+        + _A * (w[m - 1] + w[m + 1])
+        + _B * (w[m - 3] + w[m + 3])
+        + _C * (w[m - 5] + w[m + 5])
+        + _D * (w[m - 7] + w[m + 7])
+        + _E * (w[m - 9] + w[m + 9])
+        + _F * (w[m - 11] + w[m + 11])
+        + _G * (w[m - 13] + w[m + 13])
+        + _H * (w[m - 15] + w[m + 15])
+        + _I * (w[m - 17] + w[m + 17])
+        + 8192
+    ) >> 14
+    return 32767 if total > 32767 else -32768 if total < -32768 else total

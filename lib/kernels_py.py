@@ -1,0 +1,242 @@
+"""The kernels in plain Python: portable, without allocation on MicroPython, slow. The contracts stand here.
+
+Buffers are bytes, bytearray, memoryview or array (destinations: the writable ones). Every `_at` is an offset in
+bytes and may be odd; samples are signed 16-bit little-endian. Nothing beyond the stated span is read or written.
+Source and destination must not overlap unless it says so.
+"""
+
+from kernels_tables import (
+    ALAW_VALUES,
+    B64_CHARS,
+    B64_ILLEGAL,
+    B64_VALUES,
+    BIT_LENGTH,
+    DECIMATE_CHUNK,
+    FIR_MIDDLE,
+    FIR_SIDES,
+    FIR_TAPS,
+    ULAW_VALUES,
+)
+
+_PAD = 61  # "="
+
+
+def copy_into(src, src_at, n, dst, dst_at):
+    """Copy n bytes. Within one buffer dst_at <= src_at is allowed. Returns n."""
+    for i in range(n):
+        dst[dst_at + i] = src[src_at + i]
+    return n
+
+
+def b64_encode_into(src, src_at, n, dst, dst_at):
+    """n bytes to base64 with padding. Returns the characters written, 4 * ((n + 2) // 3)."""
+    chars = B64_CHARS
+    at = dst_at
+    i = src_at
+    whole_end = src_at + n - n % 3
+    while i < whole_end:
+        a = src[i]
+        b = src[i + 1]
+        c = src[i + 2]
+        dst[at] = chars[a >> 2]
+        dst[at + 1] = chars[(a & 3) << 4 | b >> 4]
+        dst[at + 2] = chars[(b & 15) << 2 | c >> 6]
+        dst[at + 3] = chars[c & 63]
+        i += 3
+        at += 4
+    rest = n % 3
+    if rest:
+        a = src[i]
+        b = src[i + 1] if rest == 2 else 0
+        dst[at] = chars[a >> 2]
+        dst[at + 1] = chars[(a & 3) << 4 | b >> 4]
+        dst[at + 2] = chars[(b & 15) << 2] if rest == 2 else _PAD
+        dst[at + 3] = _PAD
+        at += 4
+    return at - dst_at
+
+
+def b64_decode_into(src, src_at, n_chars, dst, dst_at):
+    """n_chars of padded base64 to bytes. Within one buffer dst_at <= src_at is allowed. Returns the bytes written.
+
+    -1 when n_chars is no multiple of 4 or a character is illegal, white space and inner padding included; up to
+    n_chars // 4 * 3 bytes of dst are then undefined. Bits that padding leaves over are ignored.
+    """
+    if n_chars & 3:
+        return -1
+    if not n_chars:
+        return 0
+    values = B64_VALUES
+    end = src_at + n_chars
+    n_pads = 0
+    if src[end - 1] == _PAD:
+        n_pads = 2 if src[end - 2] == _PAD else 1
+    at = dst_at
+    i = src_at
+    whole_end = end - 4 if n_pads else end
+    while i < whole_end:
+        a = values[src[i]]
+        b = values[src[i + 1]]
+        c = values[src[i + 2]]
+        d = values[src[i + 3]]
+        if (a | b | c | d) & B64_ILLEGAL:
+            return -1
+        dst[at] = a << 2 | b >> 4
+        dst[at + 1] = (b & 15) << 4 | c >> 2
+        dst[at + 2] = (c & 3) << 6 | d
+        i += 4
+        at += 3
+    if n_pads:
+        a = values[src[i]]
+        b = values[src[i + 1]]
+        c = values[src[i + 2]] if n_pads == 1 else 0
+        if (a | b | c) & B64_ILLEGAL:
+            return -1
+        dst[at] = a << 2 | b >> 4
+        at += 1
+        if n_pads == 1:
+            dst[at] = (b & 15) << 4 | c >> 2
+            at += 1
+    return at - dst_at
+
+
+def xor_mask(buf, at, n, key):
+    """XOR n bytes in place with the 4 bytes of key, repeated; key[0] falls on buf[at]."""
+    for i in range(n):
+        buf[at + i] ^= key[i & 3]
+
+
+def alaw_encode_into(src, src_at, n_samples, dst, dst_at):
+    """Samples to G.711 A-law, one byte each, the upper 12 bits decide (ITU-T G.711, G.191). Returns n_samples."""
+    lengths = BIT_LENGTH
+    i = src_at
+    for at in range(dst_at, dst_at + n_samples):
+        value = src[i] | src[i + 1] << 8
+        i += 2
+        if value & 0x8000:
+            magnitude = (value ^ 0xFFFF) >> 4
+            code = 0x55
+        else:
+            magnitude = value >> 4
+            code = 0xD5
+        segment = lengths[magnitude >> 4]
+        if segment:
+            magnitude = segment << 4 | magnitude >> (segment - 1) & 15
+        dst[at] = magnitude ^ code
+    return n_samples
+
+
+def ulaw_encode_into(src, src_at, n_samples, dst, dst_at):
+    """Samples to G.711 mu-law, one byte each, the upper 14 bits decide (ITU-T G.711, G.191). Returns n_samples."""
+    lengths = BIT_LENGTH
+    i = src_at
+    for at in range(dst_at, dst_at + n_samples):
+        value = src[i] | src[i + 1] << 8
+        i += 2
+        if value & 0x8000:
+            magnitude = ((value ^ 0xFFFF) >> 2) + 33
+            code = 0x7F
+        else:
+            magnitude = (value >> 2) + 33
+            code = 0xFF
+        if magnitude > 8191:
+            magnitude = 8191
+        segment = lengths[magnitude >> 6]
+        dst[at] = (segment << 4 | magnitude >> (segment + 1) & 15) ^ code
+    return n_samples
+
+
+def alaw_decode_into(src, src_at, n_samples, dst, dst_at):
+    """A-law bytes to samples. Returns n_samples."""
+    return _expand(ALAW_VALUES, src, src_at, n_samples, dst, dst_at)
+
+
+def ulaw_decode_into(src, src_at, n_samples, dst, dst_at):
+    """Mu-law bytes to samples. Returns n_samples."""
+    return _expand(ULAW_VALUES, src, src_at, n_samples, dst, dst_at)
+
+
+def _expand(values, src, src_at, n_samples, dst, dst_at):
+    at = dst_at
+    for i in range(src_at, src_at + n_samples):
+        value = values[src[i]]
+        dst[at] = value & 0xFF
+        dst[at + 1] = value >> 8 & 0xFF
+        at += 2
+    return n_samples
+
+
+def scale_peak(buf, at, n_samples, gain, shift):
+    """Multiply samples in place by gain / 2**shift, rounded to nearest, saturating. Returns the largest magnitude.
+
+    gain 0..32767, shift 1..14; the peak is 0..32768, after the gain. gain == 1 << shift changes nothing and only
+    looks for the peak.
+    """
+    half = 1 << (shift - 1)
+    peak = 0
+    for i in range(at, at + 2 * n_samples, 2):
+        value = buf[i] | buf[i + 1] << 8
+        if value & 0x8000:
+            value -= 0x10000
+        value = value * gain + half >> shift
+        if value > 32767:
+            value = 32767
+        elif value < -32768:
+            value = -32768
+        buf[i] = value & 0xFF
+        buf[i + 1] = value >> 8 & 0xFF
+        if value < 0:
+            value = -value
+        if value > peak:
+            peak = value
+    return peak
+
+
+def decimate2_into(src, src_at, n_samples, dst, dst_at, state):
+    """Low-pass and keep every second sample: 16 kHz to 8 kHz, 0-3.4 kHz kept. Returns the samples written.
+
+    state comes from decimate2_state() and belongs to one stream of sound: however the stream is cut into calls, odd
+    counts included, the output is the same. A stream of n samples gives n // 2. In place is allowed (dst_at <= src_at).
+    """
+    done = 0
+    written_at = dst_at
+    while done < n_samples:
+        n = n_samples - done
+        if n > DECIMATE_CHUNK:
+            n = DECIMATE_CHUNK
+        filled = state[0]
+        i = src_at + 2 * done
+        for at in range(filled + 1, filled + 1 + n):
+            state[at] = (src[i] | src[i + 1] << 8) ^ 0x8000
+            i += 2
+        written_at = _decimate_window(state, filled + n, dst, written_at)
+        done += n
+    return (written_at - dst_at) >> 1
+
+
+def _decimate_window(state, filled, dst, dst_at):
+    """Filter the window, keep its rest as history. Returns the offset behind the last sample written."""
+    middle = 1 + FIR_TAPS // 2
+    last_middle = filled - FIR_TAPS // 2
+    while middle <= last_middle:
+        total = FIR_MIDDLE * (state[middle] - 32768) + 8192
+        distance = 1
+        for factor in FIR_SIDES:
+            # Pair by pair with the offset taken off at once: no sum leaves the 30 bits of a small integer.
+            total += factor * (state[middle - distance] + state[middle + distance] - 65536)
+            distance += 2
+        total >>= 14
+        if total > 32767:
+            total = 32767
+        elif total < -32768:
+            total = -32768
+        dst[dst_at] = total & 0xFF
+        dst[dst_at + 1] = total >> 8 & 0xFF
+        dst_at += 2
+        middle += 2
+    used = middle - 1 - FIR_TAPS // 2
+    left = filled - used
+    for i in range(1, 1 + left):
+        state[i] = state[used + i]
+    state[0] = left
+    return dst_at

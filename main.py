@@ -1,0 +1,5 @@
+"""Start the speaker. On a board this runs by itself after boot.py; the simulator runs the very same file."""
+
+from firmware import app
+
+exit_code = app.main()

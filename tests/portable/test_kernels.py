@@ -1,0 +1,338 @@
+"""Every implementation of the kernels that this interpreter can run: the same answers, and not a byte beside them."""
+
+import kernels
+import kernels_py
+import kernels_tables
+from check import assert_no_allocation, seeded_bytes
+
+_GUARD = 0xAA
+_random_bytes = seeded_bytes(7)
+
+
+def _implementations():
+    found = [kernels_py]
+    for name in ("kernels_viper", "kernels_host"):
+        try:
+            found.append(__import__(name))
+        except (ImportError, SyntaxError):
+            pass
+    return found
+
+
+ALL = _implementations()
+
+
+class Guarded:
+    """A destination of n bytes at an offset, with guard zones before and behind it."""
+
+    def __init__(self, n, at=0, content=None):
+        self.at = 8 + at
+        self.n = n
+        self.buf = bytearray([_GUARD] * (n + at + 16))
+        if content is not None:
+            self.buf[self.at : self.at + n] = content
+
+    def bytes(self):
+        before = self.buf[: self.at]
+        behind = self.buf[self.at + self.n :]
+        assert before == bytes([_GUARD] * len(before)), "wrote before the destination"
+        assert behind == bytes([_GUARD] * len(behind)), "wrote behind the destination"
+        return bytes(self.buf[self.at : self.at + self.n])
+
+
+def s16(values):
+    out = bytearray()
+    for value in values:
+        out.append(value & 0xFF)
+        out.append(value >> 8 & 0xFF)
+    return bytes(out)
+
+
+def ints(data):
+    values = []
+    for i in range(0, len(data), 2):
+        value = data[i] | data[i + 1] << 8
+        values.append(value - 0x10000 if value & 0x8000 else value)
+    return values
+
+
+def shifted(data, at):
+    """The same bytes `at` bytes into a buffer."""
+    return bytearray(at) + bytearray(data)
+
+
+def b64(kernel, data):
+    dst = Guarded((len(data) + 2) // 3 * 4)
+    assert kernel.b64_encode_into(data, 0, len(data), dst.buf, dst.at) == dst.n
+    return dst.bytes()
+
+
+def unb64(kernel, text, n_room=None):
+    dst = Guarded(len(text) // 4 * 3 if n_room is None else n_room)
+    n = kernel.b64_decode_into(text, 0, len(text), dst.buf, dst.at)
+    return bytes(dst.bytes()[:n]) if n >= 0 else None
+
+
+def test_the_seam_offers_every_kernel_and_names_the_implementation():
+    assert kernels.IMPLEMENTATION in ("viper", "host", "portable")
+    for name in ("copy_into", "b64_encode_into", "b64_decode_into", "xor_mask", "scale_peak", "decimate2_into"):
+        assert hasattr(kernels, name)
+        for kernel in ALL:
+            assert hasattr(kernel, name), (kernel, name)
+
+
+def test_base64_known_answers_of_rfc_4648():
+    for kernel in ALL:
+        for data, text in (
+            (b"", b""), (b"f", b"Zg=="), (b"fo", b"Zm8="), (b"foo", b"Zm9v"), (b"foob", b"Zm9vYg=="),
+            (b"fooba", b"Zm9vYmE="), (b"foobar", b"Zm9vYmFy"), (b"\xfb\xff\xfe", b"+//+"),
+        ):  # fmt: skip
+            assert b64(kernel, data) == text, (kernel, data)
+            assert unb64(kernel, text, len(data)) == data, (kernel, text)
+
+
+def test_base64_round_trip_at_every_length_and_offset():
+    for kernel in ALL:
+        for n in range(0, 20):
+            data = _random_bytes(n)
+            for at in range(4):
+                text = Guarded((n + 2) // 3 * 4, 3 - at)
+                assert kernel.b64_encode_into(shifted(data, at), at, n, text.buf, text.at) == text.n
+                assert text.bytes() == b64(kernels_py, data)
+                back = Guarded(n, at)
+                assert kernel.b64_decode_into(text.buf, text.at, text.n, back.buf, back.at) == n
+                assert back.bytes() == data
+
+
+def test_base64_decodes_in_place():
+    data = bytes(range(256)) + b"\x01\x02"
+    for kernel in ALL:
+        text = b64(kernel, data)
+        for gap in (0, 1, 5):
+            buf = Guarded(len(text) + gap, 1)
+            buf.buf[buf.at + gap : buf.at + gap + len(text)] = text
+            n = kernel.b64_decode_into(buf.buf, buf.at + gap, len(text), buf.buf, buf.at)
+            assert n == len(data)
+            assert buf.bytes()[:n] == data
+
+
+def test_base64_refuses_every_illegal_character_at_every_place():
+    legal = kernels_tables.B64_CHARS
+    for kernel in ALL:
+        for place in range(8):
+            text = bytearray(b"QUJDREVG")
+            for character in range(256):
+                text[place] = character
+                is_legal = bytes([character]) in legal or (character == 61 and place == 7)
+                assert (unb64(kernel, text, 6) is not None) == is_legal, (kernel, place, character)
+
+
+def test_base64_refuses_wrong_lengths_and_bad_padding():
+    for kernel in ALL:
+        for text in (b"Q", b"QU", b"QUJ", b"QUJDR", b"====", b"A===", b"QQ==QUJD", b"QQ=A", b"=QUJ", b"QUJD\n\n\n\n"):
+            assert unb64(kernel, text) is None, (kernel, text)
+        for text in (b"QR==", b"QUJ="):  # bits that padding leaves over are nobody's data
+            assert unb64(kernel, text) is not None, (kernel, text)
+
+
+def test_xor_mask_follows_the_key_from_the_first_byte_at_every_offset_and_length():
+    key = b"\x37\xfa\x21\x3d"
+    for kernel in ALL:
+        for n in range(0, 19):
+            data = _random_bytes(n)
+            for at in range(4):
+                buf = Guarded(n, at, data)
+                kernel.xor_mask(buf.buf, buf.at, n, key)
+                masked = buf.bytes()
+                assert masked == bytes([data[i] ^ key[i % 4] for i in range(n)]), (kernel, n, at)
+                kernel.xor_mask(buf.buf, buf.at, n, key)
+                assert buf.bytes() == data
+    for kernel in ALL:  # RFC 6455 5.7: the masked "Hello"
+        buf = Guarded(5, 0, b"Hello")
+        kernel.xor_mask(buf.buf, buf.at, 5, memoryview(bytearray(key)))
+        assert buf.bytes() == b"\x7f\x9f\x4d\x51\x58"
+
+
+def test_copy_into_at_every_offset_and_within_one_buffer():
+    data = bytes(range(100, 123))
+    for kernel in ALL:
+        for at in range(4):
+            dst = Guarded(len(data), 3 - at)
+            assert kernel.copy_into(shifted(data, at), at, len(data), dst.buf, dst.at) == len(data)
+            assert dst.bytes() == data
+        buf = bytearray(data)
+        kernel.copy_into(buf, 3, 20, buf, 0)
+        assert buf[:20] == data[3:]
+        kernel.copy_into(buf, 0, 0, buf, 5)
+        assert buf[:20] == data[3:]
+
+
+def test_g711_known_codes():
+    for kernel in ALL:
+        for value, alaw, ulaw in (
+            (0, 0xD5, 0xFF), (-1, 0x55, 0x7F), (32767, 0xAA, 0x80), (-32768, 0x2A, 0x00),
+            (16, 0xD4, 0xFD), (-16, 0x55, 0x7D), (1000, 0xFA, 0xCE), (-1000, 0x7A, 0x4E),
+        ):  # fmt: skip
+            codes = Guarded(2)
+            kernel.alaw_encode_into(s16([value]), 0, 1, codes.buf, codes.at)
+            kernel.ulaw_encode_into(s16([value]), 0, 1, codes.buf, codes.at + 1)
+            assert codes.bytes() == bytes([alaw, ulaw]), (kernel, value, codes.bytes())
+
+
+def test_g711_every_code_survives_decoding_and_encoding():
+    codes = bytes(range(256))
+    for kernel in ALL:
+        for decode, encode, twin in (
+            (kernel.alaw_decode_into, kernel.alaw_encode_into, None),
+            (kernel.ulaw_decode_into, kernel.ulaw_encode_into, 0x7F),  # mu-law has two zeros: 7F comes back as FF
+        ):
+            pcm = Guarded(512, 1)
+            assert decode(codes, 0, 256, pcm.buf, pcm.at) == 256
+            back = Guarded(256, 3)
+            assert encode(pcm.bytes(), 0, 256, back.buf, back.at) == 256
+            expected = bytearray(codes)
+            if twin is not None:
+                expected[twin] = 0xFF
+            assert back.bytes() == bytes(expected), kernel
+
+
+def test_g711_implementations_agree_at_every_offset_and_count():
+    for kernel in ALL:
+        for n in range(0, 9):
+            pcm = _random_bytes(2 * n)
+            for at in range(4):
+                source = shifted(pcm, at)
+                for name in ("alaw", "ulaw"):
+                    coded = Guarded(n, 3 - at)
+                    assert getattr(kernel, name + "_encode_into")(source, at, n, coded.buf, coded.at) == n
+                    expected = Guarded(n)
+                    getattr(kernels_py, name + "_encode_into")(source, at, n, expected.buf, expected.at)
+                    assert coded.bytes() == expected.bytes()
+                    pcm_back = Guarded(2 * n, at)
+                    assert getattr(kernel, name + "_decode_into")(coded.buf, coded.at, n, pcm_back.buf, pcm_back.at) == n
+                    expected = Guarded(2 * n)
+                    getattr(kernels_py, name + "_decode_into")(coded.buf, coded.at, n, expected.buf, expected.at)
+                    assert pcm_back.bytes() == expected.bytes()
+
+
+def test_scale_rounds_saturates_and_finds_the_peak():
+    for kernel in ALL:
+        for gain, shift, before, after, peak in (
+            (1024, 8, [1, -1, 100, 8191, 8192, -8192, -8193], [4, -4, 400, 32764, 32767, -32768, -32768], 32768),
+            (2048, 12, [3, -3, 1, -1, 10000], [2, -1, 1, 0, 5000], 5000),  # halves go up
+            (0, 12, [32767, -32768, 5], [0, 0, 0], 0),
+            (4096, 12, [32767, -32768, 5], [32767, -32768, 5], 32768),
+            (4096, 12, [7, -9], [7, -9], 9),
+            (9216, 12, [32767, -32768, 100, -100], [32767, -32768, 225, -225], 32768),
+        ):
+            for at in range(4):
+                buf = Guarded(2 * len(before), at, s16(before))
+                assert kernel.scale_peak(buf.buf, buf.at, len(before), gain, shift) == peak, (kernel, gain, shift)
+                assert ints(buf.bytes()) == after, (kernel, gain, shift, ints(buf.bytes()))
+        assert kernel.scale_peak(bytearray(0), 0, 0, 300, 8) == 0
+
+
+def test_scale_implementations_agree_on_noise():
+    for kernel in ALL:
+        for gain, shift in ((1024, 8), (256, 8), (2007, 12), (9216, 12), (32767, 14), (1, 1)):
+            data = _random_bytes(2 * 67)
+            ours = Guarded(len(data), 1, data)
+            theirs = Guarded(len(data), 0, data)
+            peak = kernel.scale_peak(ours.buf, ours.at, 67, gain, shift)
+            assert peak == kernels_py.scale_peak(theirs.buf, theirs.at, 67, gain, shift)
+            assert ours.bytes() == theirs.bytes()
+
+
+def decimated(kernel, pcm, pieces):
+    """The whole output when the stream arrives in pieces of so many samples, each at another alignment."""
+    state = kernels_tables.decimate2_state()
+    out = b""
+    at = 0
+    for i in range(len(pieces)):
+        n = pieces[i]
+        dst = Guarded(2 * ((n + 1) // 2), i % 4)
+        source = shifted(pcm[2 * at : 2 * (at + n)], (i + 1) % 4)
+        got = kernel.decimate2_into(source, (i + 1) % 4, n, dst.buf, dst.at, state)
+        out += dst.bytes()[: 2 * got]
+        at += n
+    assert at == len(pcm) // 2
+    return out
+
+
+def test_decimation_gives_the_same_output_however_the_stream_is_cut():
+    pcm = _random_bytes(2 * 1000)
+    whole = decimated(kernels_py, pcm, [1000])
+    assert len(whole) == 2 * 500
+    for kernel in ALL:
+        for pieces in ([1000], [320, 320, 320, 40], [1] * 1000, [3, 317, 1, 359, 320], [161, 0, 159, 680], [7] * 142 + [6]):
+            assert decimated(kernel, pcm, pieces) == whole, (kernel, pieces[:5])
+
+
+def test_decimation_works_in_place():
+    pcm = _random_bytes(640)
+    for kernel in ALL:
+        buf = Guarded(640, 1, pcm)
+        n = kernel.decimate2_into(buf.buf, buf.at, 320, buf.buf, buf.at, kernels_tables.decimate2_state())
+        assert n == 160
+        assert buf.bytes()[:320] == decimated(kernels_py, pcm, [320])
+
+
+def test_decimation_implementations_may_take_over_from_each_other():
+    pcm = _random_bytes(2 * 640)
+    whole = decimated(kernels_py, pcm, [640])
+    for kernel in ALL:
+        state = kernels_tables.decimate2_state()
+        dst = Guarded(640)
+        n = kernel.decimate2_into(pcm, 0, 321, dst.buf, dst.at, state)
+        n += kernels_py.decimate2_into(pcm, 642, 319, dst.buf, dst.at + 2 * n, state)
+        assert n == 320
+        assert dst.bytes() == whole
+
+
+def test_decimation_shows_its_impulse_response_and_saturates():
+    taps = [0] * 35
+    taps[17] = 8192
+    for i in range(9):
+        taps[17 - 1 - 2 * i] = taps[17 + 1 + 2 * i] = kernels_tables.FIR_SIDES[i]
+    for kernel in ALL:
+        for delay in (0, 1):  # the even and the odd taps
+            impulse = [0] * 80
+            impulse[delay] = 16384
+            out = ints(decimated(kernel, s16(impulse), [80]))
+            expected = [taps[i] for i in range(1 - delay, 35, 2)]
+            assert out[: len(expected)] == expected, (kernel, out)
+            assert not any(out[len(expected) :])
+        # The worst signal: full scale in step with the signs of the taps.
+        for sign in (1, -1):
+            worst = [(32767 if tap * sign > 0 else -32768) for tap in taps] + [0] * 45
+            out = ints(decimated(kernel, s16([0] + worst), [81]))
+            assert (max(out) == 32767) if sign > 0 else (min(out) == -32768)
+            assert out == ints(decimated(kernels_py, s16([0] + worst), [81]))
+
+
+class Buffers:
+    pcm = bytearray(640)
+    out = bytearray(1300)
+    view = memoryview(out)
+    state = kernels_tables.decimate2_state()
+    key = b"\x01\x02\x03\x04"
+
+
+def every_kernel(kernel):
+    b = Buffers
+    kernel.decimate2_into(b.pcm, 0, 320, b.out, 0, b.state)
+    kernel.alaw_encode_into(b.pcm, 1, 160, b.out, 3)
+    kernel.alaw_decode_into(b.out, 3, 160, b.pcm, 1)
+    kernel.ulaw_encode_into(b.pcm, 1, 160, b.out, 3)
+    kernel.ulaw_decode_into(b.out, 3, 160, b.pcm, 1)
+    kernel.scale_peak(b.pcm, 0, 320, 1024, 8)
+    kernel.xor_mask(b.view, 1, 900, b.key)
+    kernel.copy_into(b.pcm, 0, 600, b.view, 0)
+    kernel.b64_encode_into(b.pcm, 0, 640, b.out, 0)
+    return kernel.b64_decode_into(b.out, 0, 640, b.out, 0)
+
+
+def test_the_kernels_allocate_nothing():
+    for kernel in ALL:
+        Buffers.pcm[:] = _random_bytes(640)  # large sums too: they must stay within a small integer
+        assert assert_no_allocation(every_kernel, kernel) == 480

@@ -1,0 +1,9 @@
+"""The host side of the speaker: `python -m tools VERB`. Nothing here ever reaches a device."""
+
+import os
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class ToolError(Exception):
+    """Something the person at the keyboard can cure; the text names the cause and the cure, no stack trace is shown."""

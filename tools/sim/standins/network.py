@@ -1,0 +1,171 @@
+"""Stand-in for the ESP32 port's `network`: a station that takes its time, and an access point that may vanish.
+
+The results and status codes are those of ports/esp32/network_wlan.c: while connect() is in force the station tries
+again and again, and status() shows the reason of the latest failure.
+"""
+
+from simworld import world
+
+STA_IF = 0
+AP_IF = 1
+
+STAT_IDLE = 1000
+STAT_CONNECTING = 1001
+STAT_GOT_IP = 1010
+STAT_BEACON_TIMEOUT = 200
+STAT_NO_AP_FOUND = 201
+STAT_WRONG_PASSWORD = 202
+STAT_ASSOC_FAIL = 203
+STAT_HANDSHAKE_TIMEOUT = 204
+
+_ESP_ERR_WIFI_NOT_STARTED = 0x3002
+_NAME = "pipit"
+_LEASE = ("192.168.4.17", "255.255.255.0", "192.168.4.1", "192.168.4.1")
+_NO_LEASE = ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
+
+_hostname = _NAME
+
+
+def hostname(name=None):
+    global _hostname
+    if name is None:
+        return _hostname
+    _hostname = name
+    return None
+
+
+def country(code=None):
+    return "XX" if code is None else None
+
+
+class WLAN:
+    """All objects of one interface share one state, as on the chip."""
+
+    IF_STA = STA_IF
+    IF_AP = AP_IF
+    PM_NONE = 0
+    PM_PERFORMANCE = 1
+    PM_POWERSAVE = 2
+
+    def __init__(self, interface=STA_IF):
+        if interface not in (STA_IF, AP_IF):
+            raise ValueError("invalid WLAN interface identifier")
+        self._state = _states[interface]
+
+    def active(self, is_active=None):
+        state = self._state
+        if is_active is not None:
+            state.is_active = bool(is_active)
+            if not is_active:
+                state.leave()
+        return state.is_active
+
+    def connect(self, ssid=None, key=None, *, bssid=None):
+        state = self._state
+        if not state.is_active:
+            raise OSError(-_ESP_ERR_WIFI_NOT_STARTED, "Wifi Not Started")
+        if ssid is not None:
+            state.ssid = ssid
+        if key is not None:
+            state.key = key
+        state.begin()
+
+    def disconnect(self):
+        self._state.leave()
+
+    def isconnected(self):
+        return self._state.follow()
+
+    def status(self, param=None):
+        if param == "rssi":
+            return -55
+        if param is not None:
+            raise ValueError("unknown status param")
+        state = self._state
+        if state.follow():
+            return STAT_GOT_IP
+        if state.reason:
+            return state.reason
+        return STAT_CONNECTING if state.is_wanted else STAT_IDLE
+
+    def ifconfig(self, settings=None):
+        return _LEASE if self._state.follow() else _NO_LEASE
+
+    def scan(self):
+        if not self._state.is_active:
+            raise OSError("STA must be active")
+        w = world.current
+        if not w.is_wifi_up:
+            return []
+        return [((w.ssid or "pipit-sim").encode(), b"\x02\x00\x00\x00\x00\x01", 6, -55, 3, False)]
+
+    def config(self, *args, **kw):
+        if args and kw:
+            raise TypeError("either pos or kw args are allowed")
+        if kw:
+            self._state.settings.update(kw)
+            return None
+        if len(args) != 1:
+            raise TypeError("can query only one param")
+        if args[0] == "mac":
+            return b"\x02\x50\x69\x70\x69\x74"
+        if args[0] in ("ssid", "essid"):
+            return self._state.ssid
+        if args[0] not in self._state.settings:
+            raise ValueError("unknown config param")
+        return self._state.settings[args[0]]
+
+
+class _Station:
+    """What one interface is at; brought up to date whenever somebody asks."""
+
+    def __init__(self):
+        self.is_active = False
+        self.is_wanted = False  # connect() is in force
+        self.reason = 0  # of the latest failure, 0 after none
+        self.ssid = ""
+        self.key = ""
+        self.settings = {"pm": WLAN.PM_PERFORMANCE, "hostname": _NAME, "txpower": 20, "channel": 6, "reconnects": -1}
+        self._is_connected = False
+        self._tried_us = 0
+
+    def begin(self):
+        self.is_wanted = True
+        self.reason = 0
+        self._is_connected = False
+        self._tried_us = world.current.now_us()
+
+    def leave(self):
+        self.is_wanted = False
+        self.reason = 0
+        self._is_connected = False
+
+    def follow(self):
+        """Go on to now; True when there is an address."""
+        w = world.current
+        w.step()
+        if not (self.is_active and self.is_wanted):
+            return False
+        if self._is_connected:
+            if w.is_wifi_up:
+                return True
+            self._is_connected = False
+            self.reason = STAT_BEACON_TIMEOUT
+            self._tried_us = w.now_us()
+            return False
+        if w.now_us() - self._tried_us < 1000 * w.wifi_ms:
+            return False
+        self._tried_us = w.now_us()
+        self.reason = self._refusal(w)
+        self._is_connected = not self.reason
+        return self._is_connected
+
+    def _refusal(self, w):
+        if not w.is_wifi_up or (w.ssid is not None and w.ssid != self.ssid):
+            return STAT_NO_AP_FOUND
+        if w.password is not None and w.password != self.key:
+            return STAT_WRONG_PASSWORD
+        return 0
+
+
+_states = [_Station(), _Station()]
