@@ -257,10 +257,12 @@ def _check_url(values, warnings):
 
 
 def _split_authority(authority):
-    """host, port of "host", "host:port" or "[v6]:port"; the port is "" when there is none."""
+    """host, port of "host", "host:port" or "[v6]:port"; the port is "" when there is none, "?" when it is unreadable."""
     if authority[:1] == "[":
-        host, _, rest = authority[1:].partition("]")
-        return host, rest[1:] if rest[:1] == ":" else ("" if not rest else "?")
+        host, mark, rest = authority[1:].partition("]")
+        if not rest:
+            return host if mark else "", ""
+        return host, rest[1:] if rest[0] == ":" and len(rest) > 1 else "?"
     host, mark, port = authority.partition(":")
     return host, port if port or not mark else "?"
 

@@ -84,6 +84,14 @@ class FrameQueue:
     # -- the reader
 
     @property
+    def ends(self):
+        """Committed end marks that the reader has not taken."""
+        n = self.committed - self.frames
+        if n and self._is_taken and self.kind == END:
+            n -= 1
+        return n
+
+    @property
     def kind(self):
         """AUDIO, END, or 0 when nothing is committed: what the oldest entry is."""
         if not self.committed:

@@ -155,7 +155,7 @@ class WSProtocol:
     """rx_buffer_bytes: the resident buffer, at least 1024; or a bytearray to use as such.
     message_max_bytes: larger messages are skipped, counted in too_big_count and reported as TOO_BIG.
 
-    One object is one connection; reset() makes it ready for the next without a new buffer.
+    One object is one connection.
     """
 
     def __init__(self, rx_buffer_bytes, message_max_bytes):
@@ -166,10 +166,6 @@ class WSProtocol:
         self._rx_mv = memoryview(self._rx)
         self._message_max_bytes = message_max_bytes
         self.too_big_count = 0
-        self.reset()
-
-    def reset(self):
-        """Forget the connection."""
         self.buf = self._rx
         self.start = 0
         self.n = 0
@@ -196,11 +192,17 @@ class WSProtocol:
         self._temporary = None
         self._temporary_n = 0
 
+    def release(self):
+        """Give the resident buffer back, for the next connection. The object is of no more use."""
+        self._phase = _OVER
+        self.buf = None
+        return self._rx
+
     # Shell side: bytes in
 
     def room(self):
         """Where the next received bytes belong: a memoryview, never empty. Ends the life of the last payload."""
-        if self._at == self._end and self._message_n == 0:
+        if (self._at == self._end and self._message_n == 0) or self._phase == _OVER:
             self._at = self._end = self._message_at = 0
             return self._rx_mv
         wanted = self._left if self._is_in_frame and self._where == _RESIDENT else _RESERVE_BYTES
@@ -345,7 +347,7 @@ class WSProtocol:
     def next_event(self):
         """The next event among the bytes fed so far, NONE when more are needed. Its payload is in buf, start, n.
 
-        raises    WSError    the peer broke the protocol; the object must be reset() before further use
+        raises    WSError    the peer broke the protocol; the object is of no more use
                   WSRefused  the handshake was answered with another status than 101
         """
         if self._phase != _FRAMES:

@@ -127,8 +127,8 @@ class Player:
 
     @property
     def is_idle(self):
-        """No answer and no beep is being played."""
-        return self._state == _IDLE
+        """No answer and no beep is being played (a broken bus plays nothing)."""
+        return self._state == _IDLE or self._state == _BROKEN
 
     @property
     def is_audible(self):
@@ -138,6 +138,11 @@ class Player:
     @property
     def audible_until_ms(self):
         return self._gate.audible_until_ms
+
+    @property
+    def capacity(self):
+        """Wire bytes that the ring holds."""
+        return self._ring.capacity
 
     @property
     def room(self):

@@ -1,7 +1,7 @@
 """The uplink between the recorder, which pushes frames, and the link's writer, which takes them.
 
-    recorder ──push_pcm──► codec ──► pre-roll ──start()──► utterance ──► writer
-                                     (the last               frame frame … END
+    recorder ──push_pcm──► codec ──► pre-roll ──start()──► utterance ──finish()──► tail ──► writer
+                                     (the last             frame frame …           … frame END
                                       preroll_ms)
 
 Which frames are part of an utterance is decided here; when the writer may send is the link's business.
@@ -18,7 +18,8 @@ from .codec import FRAME_BYTES, FRAME_MS
 _PREROLL = const(0)  # no utterance is open: frames are kept for the next one, the oldest go
 _TURN = const(1)  # every frame counts; a full queue ends in _OVERFLOWED
 _STREAM = const(2)  # every frame counts; a full queue loses its oldest frame (free talk)
-_OVERFLOWED = const(3)  # the link is too slow for this utterance: it has stopped growing, without a hole
+_TAIL = const(3)  # as _TURN, for the last frames: the button is up, the last syllable is not over
+_OVERFLOWED = const(4)  # the link is too slow for this utterance: it has stopped growing, without a hole
 
 _WAITING_UTTERANCES = const(8)  # whole utterances that may wait unsent
 _REPORT_EVERY_FRAMES = const(50)
@@ -26,10 +27,16 @@ _REPORT_EVERY_FRAMES = const(50)
 
 class Uplink:
     """codec: from codec.uplink(); queue_ms: how much of an utterance may wait for the link, its pre-roll not counted;
-    preroll_ms: sound kept from before start(). Both are rounded down to whole frames of 20 ms.
+    preroll_ms: sound kept from before start(); tail_ms: sound that still comes after finish(). All three are rounded
+    down to whole frames of 20 ms.
+
+    on_end()        the END of an utterance was queued
+    on_overflow()   is_overflowed became true
+
+    Both are called from within finish(), start() or push_pcm() and must not wait.
     """
 
-    def __init__(self, codec, queue_ms, preroll_ms, trace):
+    def __init__(self, codec, queue_ms, preroll_ms, trace, tail_ms=0, on_end=None, on_overflow=None):
         self.codec = codec
         self.ready = asyncio.Event()  # set when next() has something to give; the writer awaits it
         self.frame = None  # after next(): the oldest frame, a memoryview; the first frame_bytes are valid
@@ -37,6 +44,10 @@ class Uplink:
         self.dropped_frames = 0  # since the start of the speaker
         self.utterance_frames = 0  # frames of the utterance that is open or was the last one, pre-roll included
         self._trace = trace
+        self._on_end = on_end
+        self._on_overflow = on_overflow
+        self._tail_frames = tail_ms // FRAME_MS
+        self._tail_left = 0  # frames, in _TAIL
         self._preroll_frames = preroll_ms // FRAME_MS
         self._limit_frames = queue_ms // FRAME_MS + self._preroll_frames
         # One more slot for the next pre-roll while this utterance fills the queue, and one for each end mark.
@@ -50,8 +61,13 @@ class Uplink:
 
     @property
     def is_recording(self):
-        """True from start() to finish() or abort()."""
+        """True from start() to the END or abort()."""
         return self._state != _PREROLL
+
+    @property
+    def is_unsent(self):
+        """True while an utterance is open or its END has not been taken by the writer: the cloud was not asked yet."""
+        return self._state != _PREROLL or self._queue.ends > 0
 
     @property
     def is_streaming(self):
@@ -82,24 +98,37 @@ class Uplink:
             raise ValueError("an utterance is open already")
         self._dropped_here = 0
         self.utterance_frames = self._queue.tentative
-        if self._queue.committed - self._queue.frames >= _WAITING_UTTERANCES:
+        if self._queue.ends >= _WAITING_UTTERANCES:
             self._overflow()
             return
         self._state = _STREAM if drop_oldest else _TURN
         self._commit()
 
     def finish(self):
-        """Close the utterance with an END behind its last frame; nothing happens when none is open.
+        """The button is up: the utterance goes on for the tail, then an END stands behind its last frame.
 
-        Later frames are the pre-roll of the next one.
+        Free talk and an overflowed utterance have no tail. Nothing happens when none is open or the tail runs already.
+        Frames behind the END are the pre-roll of the next utterance.
         """
-        if self._state == _PREROLL:
-            return
+        if self._state == _TURN and self._tail_frames:
+            self._state = _TAIL
+            self._tail_left = self._tail_frames
+        elif self._state != _PREROLL and self._state != _TAIL:
+            self._end()
+
+    def resume(self):
+        """The button is down again within the tail: the utterance goes on. Nothing happens at any other time."""
+        if self._state == _TAIL:
+            self._state = _TURN
+
+    def _end(self):
         self._state = _PREROLL
         if self._dropped_here:
             self._trace.add(codes.UPLINK_DROP, self._dropped_here)
         if self._queue.push_end():
             self.ready.set()
+        if self._on_end:
+            self._on_end()
 
     def abort(self):
         """Drop all that waits, whole utterances and the pre-roll included. The writer sees no END."""
@@ -130,15 +159,19 @@ class Uplink:
             self._count_drop()
             return
         if self._queue.frames >= self._limit_frames:
-            if self._state == _TURN:
-                self._overflow()
+            if self._state != _STREAM:
                 self._count_drop()
+                self._overflow()
                 return
             self._queue.drop_oldest()
             self._count_drop()
         self._queue.push(frame, n)
         self.utterance_frames += 1
         self._commit()
+        if self._state == _TAIL:
+            self._tail_left -= 1
+            if not self._tail_left:
+                self._end()
 
     def _commit(self):
         self._queue.commit()
@@ -148,6 +181,8 @@ class Uplink:
     def _overflow(self):
         self._state = _OVERFLOWED
         self._queue.keep_last(0)
+        if self._on_overflow:
+            self._on_overflow()
 
     def _count_drop(self):
         self.dropped_frames += 1
@@ -160,7 +195,8 @@ class Uplink:
     def next(self):
         """What comes next: 0 nothing, AUDIO a frame in `frame` and `frame_bytes`, END the utterance is complete.
 
-        The kinds are those of lib/frame_queue. The same comes again until pop(). The frame is valid until pop() or abort().
+        The kinds are those of lib/frame_queue. The same comes again until pop(). The frame is valid until
+        pop() or abort().
         """
         kind = self._queue.kind
         if not kind:

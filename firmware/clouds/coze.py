@@ -153,11 +153,9 @@ class Coze:
 
     def encode_audio_into(self, dst, at, src, n):
         """Write the message that carries n wire bytes of `src` into dst from `at`; returns the index behind it."""
-        end = at + len(_APPEND_HEAD)
-        dst[at:end] = _APPEND_HEAD
-        end += kernels.b64_encode_into(src, 0, n, dst, end)
-        dst[end : end + len(_APPEND_TAIL)] = _APPEND_TAIL
-        return end + len(_APPEND_TAIL)
+        at += kernels.copy_into(_APPEND_HEAD, 0, len(_APPEND_HEAD), dst, at)
+        at += kernels.b64_encode_into(src, 0, n, dst, at)
+        return at + kernels.copy_into(_APPEND_TAIL, 0, len(_APPEND_TAIL), dst, at)
 
     def complete(self, now_ms):
         """The utterance is finished, its answer owed."""

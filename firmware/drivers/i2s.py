@@ -78,7 +78,7 @@ class Mic(_Port):
         super().__init__(make_i2s, rate_hz, _dma_frames(ibuf_bytes, _RX_FRAME_BYTES), select.POLLIN, "microphone")
 
     def readinto(self, mv):
-        """Fill mv, an even number of bytes, as far as sound is there. Returns the bytes, 0 when there is nothing yet."""
+        """Fill mv, an even number of bytes, as far as there is sound. Returns the bytes, 0: nothing yet."""
         i2s = self._opened()
         try:
             return i2s.readinto(mv) or 0

@@ -90,6 +90,28 @@ def tls_context(roots_folder, verify=True):
         raise ConfigError("tls_roots", "%s is no certificate in DER form" % names[error.args[0]])
 
 
+def split_url(url):
+    """(is_tls, host, port, path with query) of a ws:// or wss:// URL; ConfigError when it is none."""
+    scheme, colon, rest = url.partition("://")
+    if scheme not in ("ws", "wss") or not colon:
+        raise ConfigError("cloud_url", "it must begin with wss:// (or ws://, without TLS), like wss://example.org/chat")
+    cut = min([rest.find(mark) for mark in "/?#" if mark in rest] + [len(rest)])
+    place = rest[:cut]
+    path = rest[cut:].partition("#")[0]
+    host, port = place, ""
+    if place.startswith("["):
+        host, _, port = place[1:].partition("]")
+        port = port[1:]
+    elif ":" in place:
+        host, _, port = place.partition(":")
+    is_tls = scheme == "wss"
+    if not port:
+        port = "443" if is_tls else "80"
+    if not host or "@" in host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigError("cloud_url", "host or port is wrong, expected something like wss://example.org:443/chat")
+    return is_tls, host, int(port), path if path.startswith("/") else "/" + path
+
+
 async def connect(address, host, tls, timeout_ms):
     """Connect and complete the TLS handshake; returns a Stream.
 

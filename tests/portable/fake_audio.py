@@ -15,7 +15,10 @@ BLOCK = 256
 
 def ramp(first, n):
     """n samples that tell which ones they are: no two neighbours alike, none silent, all in 100..30099."""
-    return array("h", [100 + (first + i) * 7 % 30000 for i in range(n)])
+    samples = array("h", bytes(2 * n))
+    for i in range(n):
+        samples[i] = 100 + (first + i) * 7 % 30000
+    return samples
 
 
 def pcm(samples):
@@ -36,7 +39,7 @@ def samples_of(data):
 
 
 class FakeSpeaker:
-    """ticks_ms: its clock; blocks: depth of the DMA; `heard` holds every sample that has left the DAC since start_ms."""
+    """ticks_ms: its clock; blocks: depth of the DMA; `heard`: every sample that left the DAC since start_ms."""
 
     def __init__(self, ticks_ms, rate_hz=16000, blocks=4, real_hz=None, phase_frames=0):
         self.rate_hz = rate_hz
@@ -119,7 +122,13 @@ class FakeSpeaker:
 
     def sound(self):
         """The samples that are not silence."""
-        return array("h", [value for value in self.played() if value])
+        heard = self.played()
+        n = 0
+        for value in heard:  # in place: a list of so many numbers does not fit into every heap
+            if value:
+                heard[n] = value
+                n += 1
+        return heard[:n]
 
     def sound_span_ms(self):
         """(begin, end) of the sound in ms since the start, end behind the last sample that is not silence."""

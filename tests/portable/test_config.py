@@ -1,5 +1,7 @@
 """The settings: defaults, limits, and errors that name the key, the value and what is allowed."""
 
+import os
+
 from check import raises
 
 from firmware import config
@@ -99,14 +101,13 @@ def test_a_wrong_type_names_key_value_and_rule():
     refuse('"tls_verify": 1', "tls_verify", "1", "true or false")
     refuse('"tls_verify": "false"', "tls_verify", '"false"', "true or false")
     refuse('"mode": 3', "mode", "3", '"ptt_hold" or "ptt_toggle" or "free"')
-    refuse('"bot_id": 123', "bot_id", "123", "text of up to 32 bytes, digits only")
+    refuse('"device_id": 123', "device_id", "123", "text of up to 19 bytes, digits only")
     refuse('"asr_hot_words": "finch"', "asr_hot_words", '"finch"', "a list of at most 100 texts")
     refuse('"custom_variables": ["a"]', "custom_variables", '["a"]', "an object")
     refuse('"custom_variables": {"a": 1}', "custom_variables", "an object")
     refuse('"parameters": []', "parameters", "[]", "a JSON object")
 
 
-# bot_id is written twice above on purpose of the type test; the reader refuses that, so it has a test of its own
 def test_a_number_for_the_agent_is_told_to_be_text():
     with raises(ConfigError, "bot_id: 7500000000000000000 is not allowed: write text"):
         config.parse('{"bot_id": 7500000000000000000, "token": "t"}')
@@ -241,30 +242,17 @@ def test_a_file_that_is_not_there_or_no_settings_at_all():
     with raises(ConfigError, "no_such_folder/config.json cannot be read") as caught:
         config.load("no_such_folder/config.json")
     assert caught.error.key == "" and "config.example.json" in caught.error.text
-    import check
-
-    with raises(ConfigError, "longer than 16384 bytes"):
-        # The lead of this file stands in for any large one; it must not be read as a whole.
-        config.load(Endless(check).path)
 
 
-class Endless:
-    """A file on disk that is longer than settings may be."""
-
-    def __init__(self, check):
-        import os
-
-        self.path = "too_long_for_settings.tmp"
-        self._os = os
-        with open(self.path, "wb") as file:
-            for _ in range(17):
-                file.write(b" " * 1024)
-
-    def __del__(self):
-        try:
-            self._os.remove(self.path)
-        except OSError:
-            pass
+def test_a_file_too_long_for_settings():
+    path = "too_long_for_settings.tmp"
+    with open(path, "wb") as file:
+        file.write(b" " * 16385)
+    try:
+        with raises(ConfigError, "longer than 16384 bytes"):
+            config.load(path)
+    finally:
+        os.remove(path)
 
 
 # Settings that must suit each other

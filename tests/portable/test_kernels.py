@@ -208,11 +208,11 @@ def test_g711_implementations_agree_at_every_offset_and_count():
                     expected = Guarded(n)
                     getattr(kernels_py, name + "_encode_into")(source, at, n, expected.buf, expected.at)
                     assert coded.bytes() == expected.bytes()
-                    pcm_back = Guarded(2 * n, at)
-                    assert getattr(kernel, name + "_decode_into")(coded.buf, coded.at, n, pcm_back.buf, pcm_back.at) == n
+                    back = Guarded(2 * n, at)
+                    assert getattr(kernel, name + "_decode_into")(coded.buf, coded.at, n, back.buf, back.at) == n
                     expected = Guarded(2 * n)
                     getattr(kernels_py, name + "_decode_into")(coded.buf, coded.at, n, expected.buf, expected.at)
-                    assert pcm_back.bytes() == expected.bytes()
+                    assert back.bytes() == expected.bytes()
 
 
 def test_scale_rounds_saturates_and_finds_the_peak():
@@ -264,7 +264,9 @@ def test_decimation_gives_the_same_output_however_the_stream_is_cut():
     whole = decimated(kernels_py, pcm, [1000])
     assert len(whole) == 2 * 500
     for kernel in ALL:
-        for pieces in ([1000], [320, 320, 320, 40], [1] * 1000, [3, 317, 1, 359, 320], [161, 0, 159, 680], [7] * 142 + [6]):
+        for pieces in (
+            [1000], [320, 320, 320, 40], [1] * 1000, [3, 317, 1, 359, 320], [161, 0, 159, 680], [7] * 142 + [6],
+        ):  # fmt: skip
             assert decimated(kernel, pcm, pieces) == whole, (kernel, pieces[:5])
 
 

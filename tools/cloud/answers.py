@@ -30,8 +30,9 @@ def converse(link, turn):
         return
     if turn.script.tool_calls:
         begun_ms = yield from call_tools(link, turn)
+    wires = link.voices(turn)  # before the wait, which makes up for the time that this takes
     yield max(0, begun_ms + turn.script.first_audio_ms - link.now_ms)
-    yield from speak(link, turn, is_chat=True)
+    yield from speak(link, turn, wires, is_chat=True)
     link.complete(turn)
 
 
@@ -88,9 +89,8 @@ def _tool_deadline(link, turn):
         link.fail(turn, 5000, "tool outputs did not arrive in time")
 
 
-def speak(link, turn, is_chat):
-    """Text, subtitles and audio of an answer; is_chat: also the messages that only an answer has."""
-    wires = link.voices(turn)
+def speak(link, turn, wires, is_chat):
+    """Text, subtitles and audio of an answer; wires: its sentences coded; is_chat: also what only an answer has."""
     turn.planned = b"".join(wires)
     starts, at = [], 0
     for wire in wires:
@@ -102,14 +102,14 @@ def speak(link, turn, is_chat):
         while sentences and sentences[0][0] < at_byte + size:
             yield from _introduce(link, turn, sentences.pop(0)[1], is_chat, is_last=not sentences)
         yield max(0, due_ms - link.now_ms)
-        link.send_audio(turn, turn.planned[at_byte : at_byte + size], is_chat)
+        link.send_audio(turn, turn.planned[at_byte : at_byte + size])
         yield 0
     while sentences:
         yield from _introduce(link, turn, sentences.pop(0)[1], is_chat, is_last=not sentences)
     if is_chat and not turn.script.answer:
         yield from _finish_text(link, turn)
     if turn.flow.sends_audio_completed and not turn.is_over:
-        link.send_message(events.AUDIO_COMPLETED, turn, "answer", "audio", "", has_chat_id=is_chat)
+        link.send_message(events.AUDIO_COMPLETED, turn, "answer", "audio", "")
         turn.mark("audio_completed", link.now_ms)
         yield 0
 
@@ -133,9 +133,8 @@ def _introduce(link, turn, sentence, is_chat, is_last):
 def _finish_text(link, turn):
     link.send_message(events.MESSAGE_COMPLETED, turn, "answer", "text", turn.said)
     yield 0
-    link.send_message(
-        events.MESSAGE_COMPLETED, turn, "verbose", "text", '{"msg_type":"generate_answer_finish","data":"","from_module":null}'
-    )
+    finish = '{"msg_type":"generate_answer_finish","data":"","from_module":null}'
+    link.send_message(events.MESSAGE_COMPLETED, turn, "verbose", "text", finish)
     yield 0
 
 
@@ -189,7 +188,7 @@ def play(link, turn):
     """Prologue or generated speech: sound without a chat."""
     yield link.scenario.created_ms
     link.begin_playing(turn)
-    yield from speak(link, turn, is_chat=link.scenario.prologue_has_chat_id)
+    yield from speak(link, turn, link.voices(turn), is_chat=False)
     link.complete(turn)
 
 

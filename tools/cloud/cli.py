@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 
-from . import scenario
+from . import faults, scenario
 from .recorder import Printer
 from .server import CloudServer
 
@@ -27,8 +27,8 @@ examples:
   python -m tools cloud --scenario my.json --record out    your own answers; sound and messages land in out/
 
 A scenario is a JSON file: turns (what is heard, what is answered: text with a WAV file or a made-up signal) and
-faults (what goes wrong). Those that come along: %s. tools/cloud/scenario.py and faults.py
-list every key and every fault; a wrong key is named when the file is read.
+faults (what goes wrong; --list-faults). A wrong key is named when the file is read; tools/cloud/scenario.py lists
+all of them. Scenarios that come along: %s.
 """
 
 
@@ -48,13 +48,25 @@ def _parser():
                         help="a scenario file, or the name of one that comes along (default: %(default)s)")
     parser.add_argument("--record", metavar="DIR", help="write what was heard and sent as WAV, and every message")
     parser.add_argument("--seed", type=int, default=1, help="of jitter and packet sizes (default: %(default)s)")
+    parser.add_argument("--list-faults", action="store_true", help="list every fault a scenario can hold, and end")
     parser.add_argument("--quiet", action="store_true", help="nothing on standard error")
     return parser
+
+
+def _catalogue():
+    lines = ["A fault in a scenario: {\"kind\": its name, and parameters that differ from those shown}.", ""]
+    for kind in faults.KINDS.values():
+        lines.append("%s  %s" % (kind.name, json.dumps(kind.parameters) if kind.parameters else ""))
+        lines += ["    " + line.strip() for line in kind.act.__doc__.splitlines()]
+    return "\n".join(lines)
 
 
 def run_cli(argv):
     """argv: the words behind the verb. Returns the exit code: 0, or 2 for a mistake of the user."""
     options = _parser().parse_args(argv)
+    if options.list_faults:
+        print(_catalogue())
+        return 0
     printer = None if options.quiet else Printer(lambda line: print(line, file=sys.stderr, flush=True))
     try:
         server = CloudServer(

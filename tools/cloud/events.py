@@ -23,6 +23,12 @@ SPEECH_STOPPED = "input_audio_buffer.speech_stopped"
 CONVERSATION_CLEARED = "conversation.cleared"
 ERROR = "error"
 
+# Events that belong to a turn: what a turn's faults may choose. The others belong to the connection.
+OF_A_TURN = (TURN_CREATED, TURN_IN_PROGRESS, TURN_COMPLETED, TURN_FAILED, TURN_CANCELED, REQUIRES_ACTION, MESSAGE_DELTA,
+             MESSAGE_COMPLETED, SENTENCE_START, AUDIO_DELTA, AUDIO_COMPLETED, TRANSCRIPT_UPDATE, TRANSCRIPT_COMPLETED)
+ALL = OF_A_TURN + (CHAT_CREATED, CHAT_UPDATED, BUFFER_COMPLETED, BUFFER_CLEARED, SPEECH_STARTED, SPEECH_STOPPED,
+                   CONVERSATION_CLEARED, ERROR)
+
 
 class Ids:
     """19-digit ids like the service's, counted, so that a run can be repeated."""
@@ -81,8 +87,8 @@ def required_action(calls):
     }
 
 
-def message(message_id, turn, bot_id, section_id, kind, content_type, content, has_chat_id=True):
-    """The Message object: kind is its `type`; without has_chat_id the key is missing."""
+def message(message_id, turn, bot_id, section_id, kind, content_type, content):
+    """The Message object: kind is its `type`. A turn that is no chat has no chat_id."""
     data = {
         "id": message_id,
         "conversation_id": turn.conversation_id,
@@ -93,6 +99,6 @@ def message(message_id, turn, bot_id, section_id, kind, content_type, content, h
         "content_type": content_type,
         "content": content,
     }
-    if has_chat_id:
+    if turn.chat_id:
         data["chat_id"] = turn.chat_id
     return data

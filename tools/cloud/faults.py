@@ -85,9 +85,13 @@ class ActiveFault:
         past = self._seen - self.parameters["nth"]
         return past >= 0 and (not self.parameters["count"] or past < self.parameters["count"])
 
-    def act(self, *arguments):
-        return self.kind.act(*arguments[:-1], self.parameters, arguments[-1]) if self.hook in (SHAPE, SPELL, CARRY) \
-            else self.kind.act(*arguments, self.parameters)
+    def rewrite(self, message, rng):
+        """For SHAPE, SPELL and CARRY: what becomes of this object or text."""
+        return self.kind.act(message, self.parameters, rng)
+
+    def act(self, *on):
+        """For AFTER: on (link, turn); for FLOW: on (flow)."""
+        self.kind.act(*on, self.parameters)
 
 
 def flow_of(*fault_lists):
@@ -105,6 +109,7 @@ def flow_of(*fault_lists):
 
 @fault("key_order", SHAPE)
 def _reverse_keys(message, p, rng):
+    """Members in reverse order, outside and inside `data`."""
     reversed_message = dict(reversed(message.items()))
     if isinstance(message.get("data"), dict):
         reversed_message["data"] = dict(reversed(message["data"].items()))
@@ -113,51 +118,72 @@ def _reverse_keys(message, p, rng):
 
 @fault("nested_content", SHAPE)
 def _decoys(message, p, rng):
+    """Nested objects with a `content`, `delta` and `chat_id` of their own, and quotes inside strings."""
     decoys = {"content": "ZGVjb3k=", "delta": "ZGVjb3k=", "chat_id": "0", "note": '"content":"ZGVjb3k=" \\" {['}
-    data = {"meta_data": decoys, **message.get("data", {})}
-    return {"detail": {"content": "ZGVjb3k=", "event_type": "error", **message["detail"]}, **message, "data": data}
+    data = {"meta_data": decoys, **_data(message)}
+    return {"trace": {"content": "ZGVjb3k=", "event_type": "error", "data": decoys}, **message, "data": data}
 
 
 @fault("extra_bytes", SHAPE, bytes=40000)
 def _padding(message, p, rng):
+    """A long string that means nothing stands first."""
     return {"padding": "x" * p["bytes"], **message}
 
 
 @fault("no_chat_id", SHAPE)
 def _without_chat_id(message, p, rng):
-    return {**message, "data": {k: v for k, v in message["data"].items() if k != "chat_id"}}
+    """`data` lacks its chat_id."""
+    return {**message, "data": {k: v for k, v in _data(message).items() if k != "chat_id"}}
 
 
 @fault("illegal_base64", SHAPE, character="!")
 def _illegal_character(message, p, rng):
-    content = message["data"]["content"]
+    """One character of the base64 text is not base64."""
+    content = _content(message)
     at = rng.randrange(len(content)) if content else 0
     return _with_content(message, content[:at] + p["character"] + content[at + 1 :])
 
 
 @fault("cut_base64", SHAPE, chars=1)
 def _wrong_length(message, p, rng):
-    content = message["data"]["content"]
-    return _with_content(message, content[: len(content) - p["chars"]])
+    """The base64 text lacks its last characters."""
+    return _with_content(message, _content(message)[: -max(1, p["chars"])])
 
 
 @fault("wrong_type", SHAPE)
 def _number_for_text(message, p, rng):
+    """`content` is a number."""
     return _with_content(message, 12345)
 
 
 @fault("null_data", SHAPE)
 def _null_data(message, p, rng):
+    """`data` is null."""
     return {**message, "data": None}
+
+
+@fault("no_data", SHAPE)
+def _no_data(message, p, rng):
+    """`data` is missing."""
+    return {k: v for k, v in message.items() if k != "data"}
 
 
 @fault("unknown_members", SHAPE)
 def _unknown_members(message, p, rng):
+    """Members nobody documents: arrays, null, a float, a flag."""
     return {"trace": [1, [2, {"a": None}]], **message, "version": 2.5e-3, "is_new": True}
 
 
+def _data(message):
+    return message.get("data") or {}
+
+
+def _content(message):
+    return _data(message).get("content", "")
+
+
 def _with_content(message, content):
-    return {**message, "data": {**message["data"], "content": content}}
+    return {**message, "data": {**_data(message), "content": content}}
 
 
 # --- SPELL: the same object in other legal characters ---
@@ -165,25 +191,29 @@ def _with_content(message, content):
 
 @fault("white_space", SPELL)
 def _white_space(text, p, rng):
+    """White space of all four kinds wherever JSON allows it."""
     return "\r\n\t " + json.dumps(json.loads(text), indent=3, separators=(" , ", "\t:\n ")) + " \n"
 
 
 @fault("escaped_slash", SPELL)
 def _escaped_slash(text, p, rng):
+    r"""Every / is written \/."""
     return text.replace("/", "\\/")
 
 
 @fault("escaped_plus", SPELL)
 def _escaped_plus(text, p, rng):
+    r"""Every + is written \u002B."""
     return text.replace("+", "\\u002B")
 
 
 @fault("escaped_chars", SPELL, every=5)
 def _escaped_content(text, p, rng):
     r"""Every so-many-th character of the base64 text becomes \u00XX."""
-    content = json.loads(text)["data"]["content"]
-    escaped = "".join("\\u%04x" % ord(c) if i % p["every"] == 0 else c for i, c in enumerate(content))
-    return text.replace('"%s"' % content, '"%s"' % escaped)
+    content = _content(json.loads(text))
+    every = max(1, p["every"])
+    escaped = "".join("\\u%04x" % ord(c) if i % every == 0 else c for i, c in enumerate(content))
+    return text.replace('"%s"' % content, '"%s"' % escaped) if content else text
 
 
 # --- CARRY: how a text travels ---
@@ -191,16 +221,19 @@ def _escaped_content(text, p, rng):
 
 @fault("fragments", CARRY, pieces=3)
 def _fragments(text, p, rng):
+    """The message travels in several frames."""
     return [outgoing.Fragments(_split(text.encode(), p["pieces"], rng))]
 
 
 @fault("ping_inside", CARRY, pieces=3)
 def _ping_inside(text, p, rng):
+    """In several frames, with a PING behind the first."""
     return [outgoing.Fragments(_split(text.encode(), p["pieces"], rng), ping=b"inside")]
 
 
 @fault("duplicate", CARRY)
 def _duplicate(text, p, rng):
+    """The same message twice."""
     return [outgoing.Text(text), outgoing.Text(text)]
 
 
@@ -225,6 +258,7 @@ def _error(link, turn, p):
 
 @fault("failed", AFTER, code=4013, msg="model service error")
 def _failed(link, turn, p):
+    """The turn ends with conversation.chat.failed."""
     link.fail(turn, p["code"], p["msg"])
 
 
@@ -242,56 +276,70 @@ def _stall(link, turn, p):
 
 @fault("empty_delta", AFTER)
 def _empty_delta(link, turn, p):
-    link.insert(outgoing.Text(json.dumps(link.audio_message(turn, b""))))
+    """An audio delta with empty content."""
+    if turn is not None:
+        link.insert(outgoing.Text(json.dumps(link.audio_message(turn, b""))))
 
 
 @fault("binary_message", AFTER, bytes=64)
 def _binary_message(link, turn, p):
+    """A binary message."""
     link.insert(outgoing.Binary(bytes(i & 0xFF for i in range(p["bytes"]))))
 
 
 @fault("huge_message", AFTER, bytes=300000)
 def _huge_message(link, turn, p):
-    link.insert(outgoing.Text('{"event_type":"conversation.message.delta","data":{"content":"%s"}}' % ("x" * p["bytes"])))
+    """A legal text message of this size."""
+    text = '{"event_type":"conversation.message.delta","data":{"content":"%s"}}'
+    link.insert(outgoing.Text(text % ("x" * p["bytes"])))
 
 
 @fault("malformed_json", AFTER, text='{"event_type":"conversation.audio.delta","data":{"content":"AAAA"')
 def _malformed_json(link, turn, p):
+    """A text message that is not JSON."""
     link.insert(outgoing.Text(p["text"]))
 
 
 @fault("not_an_object", AFTER)
 def _not_an_object(link, turn, p):
+    """A text message that is a JSON array."""
     link.insert(outgoing.Text('["conversation.audio.delta", {"content": "AAAA"}]'))
 
 
 @fault("unknown_event", AFTER)
 def _unknown_event(link, turn, p):
-    link.insert(outgoing.Text('{"event_type":"dump.audio","data":{"url":"https://example.invalid/a.wav","content":"AAAA"}}'))
+    """An event type nobody documents."""
+    text = '{"event_type":"dump.audio","data":{"url":"https://example.invalid/a.wav","content":"AAAA"}}'
+    link.insert(outgoing.Text(text))
 
 
 @fault("bad_utf8", AFTER)
 def _bad_utf8(link, turn, p):
+    """A text message that is not UTF-8."""
     link.insert(outgoing.Raw(outgoing.frame(outgoing.TEXT, b'{"event_type":"\xc3\x28\xff"}')))
 
 
 @fault("reserved_bits", AFTER)
 def _reserved_bits(link, turn, p):
+    """A frame with a reserved bit set."""
     link.insert(outgoing.Raw(outgoing.frame(outgoing.TEXT, b"{}", reserved=4)))
 
 
 @fault("masked_frame", AFTER)
 def _masked_frame(link, turn, p):
+    """A masked frame, which a server must not send."""
     link.insert(outgoing.Raw(b"\x81\x82\x00\x00\x00\x00{}"))
 
 
 @fault("long_control", AFTER)
 def _long_control(link, turn, p):
+    """A PING with 126 bytes, one more than allowed."""
     link.insert(outgoing.Raw(outgoing.frame(outgoing.PING, bytes(126))))
 
 
 @fault("stray_continuation", AFTER)
 def _stray_continuation(link, turn, p):
+    """A continuation frame that continues nothing."""
     link.insert(outgoing.Raw(outgoing.frame(outgoing.CONTINUATION, b"{}")))
 
 
@@ -307,21 +355,25 @@ def _late_audio(flow, p):
 
 @fault("no_canceled", FLOW)
 def _no_canceled(flow, p):
+    """A cancel is obeyed and never acknowledged."""
     flow.is_canceled_sent = False
 
 
 @fault("delayed_canceled", FLOW, by_ms=2000)
 def _delayed_canceled(flow, p):
+    """`canceled` comes this much later."""
     flow.canceled_delay_ms = p["by_ms"]
 
 
 @fault("completed_after_cancel", FLOW)
 def _completed_after_cancel(flow, p):
+    """A canceled turn still sends chat.completed."""
     flow.completes_after_cancel = True
 
 
 @fault("jitter", FLOW, max_ms=200)
 def _jitter(flow, p):
+    """Each audio packet is late by up to this much; the order stays."""
     flow.jitter_ms = p["max_ms"]
 
 
@@ -340,32 +392,37 @@ def _odd_packets(flow, p):
 
 @fault("no_audio_completed", FLOW)
 def _no_audio_completed(flow, p):
+    """conversation.audio.completed never comes."""
     flow.sends_audio_completed = False
 
 
 @fault("no_chat_completed", FLOW)
 def _no_chat_completed(flow, p):
+    """conversation.chat.completed never comes."""
     flow.sends_chat_completed = False
 
 
 @fault("no_transcript", FLOW)
 def _no_transcript(flow, p):
+    """Nothing is said about what was heard."""
     flow.sends_transcript = False
 
 
 @fault("slow_updated", FLOW, by_ms=3000)
 def _slow_updated(flow, p):
-    """Connection only: `chat.updated` takes its time."""
+    """For a connection, not a turn: `chat.updated` takes its time."""
     flow.updated_delay_ms = p["by_ms"]
 
 
 @fault("close_for_update", FLOW, end="close", code=1011)
 def _close_for_update(flow, p):
-    """Connection only: the answer to `chat.update` is the end (see `drop` for the words of `end`)."""
+    """For a connection, not a turn: the answer to `chat.update` is the end (see `drop` for the words of `end`)."""
     flow.ends_on_update = p
 
 
 # --- what the functions above share ---
+
+CONNECTION_ONLY = ("slow_updated", "close_for_update")
 
 ENDS = ("close", "stream", "reset")
 CHOICES = {"end": ENDS, "then": ("go_on", "stop", "close")}

@@ -145,6 +145,7 @@ class Connection:
         self._faults = self.scenario.active_faults()
         self._utterance = None
         self._utterance_task = None
+        self._is_header_past = False
         self._detector = None
         self._uplink_base = 0  # bytes of the uplink forgotten so far
         self._spoken_until = 0  # sample of the uplink behind the last utterance
@@ -283,11 +284,11 @@ class Connection:
         chosen = [fault for fault in every if fault.selects(event_type)]
         for fault in chosen:
             if fault.hook == faults.SHAPE:
-                message = fault.act(message, self.rng)
+                message = fault.rewrite(message, self.rng)
         text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
         for fault in chosen:
             if fault.hook == faults.SPELL:
-                text = fault.act(text, self.rng)
+                text = fault.rewrite(text, self.rng)
         outs = [outgoing.Text(text)]
         for fault in chosen:
             if fault.hook == faults.CARRY:
@@ -305,7 +306,7 @@ class Connection:
         """What a faultless reader gets out of this delta: decoded anew, so that the record holds what travelled."""
         try:
             piece = base64.b64decode(json.loads(text)["data"]["content"], validate=True)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, KeyError):
             turn.broken_deltas += 1
             return
         turn.mark("first_audio", self.now_ms)
@@ -337,26 +338,25 @@ class Connection:
         section_id = self.conversation.section_id
         self.send(event_type, events.chat(turn, self.bot_id, section_id, status, unix_s, error, required_action), turn)
 
-    def _message(self, turn, kind, content_type, content, has_chat_id=True):
-        return events.message(
-            self.cloud.ids.next(), turn, self.bot_id, self.conversation.section_id, kind, content_type, content, has_chat_id
-        )
+    def _message(self, turn, kind, content_type, content):
+        message_id, section_id = self.cloud.ids.next(), self.conversation.section_id
+        return events.message(message_id, turn, self.bot_id, section_id, kind, content_type, content)
 
-    def send_message(self, event_type, turn, kind, content_type, content, has_chat_id=True):
-        self.send(event_type, self._message(turn, kind, content_type, content, has_chat_id), turn)
+    def send_message(self, event_type, turn, kind, content_type, content):
+        self.send(event_type, self._message(turn, kind, content_type, content), turn)
 
-    def audio_message(self, turn, wire, has_chat_id=True):
+    def audio_message(self, turn, wire):
         """The whole JSON object of an audio delta."""
         content = base64.b64encode(wire).decode()
-        return self._envelope(events.AUDIO_DELTA, self._message(turn, "answer", "audio", content, has_chat_id))
+        return self._envelope(events.AUDIO_DELTA, self._message(turn, "answer", "audio", content))
 
-    def send_audio(self, turn, wire, has_chat_id):
+    def send_audio(self, turn, wire):
         if self.is_over:
             return
         if not self.settings.is_subscribed(events.AUDIO_DELTA):
             self.filtered_events += 1
             return
-        self._emit(self.audio_message(turn, wire, has_chat_id), turn)
+        self._emit(self.audio_message(turn, wire), turn)
 
     def send_transcript(self, event_type, text, turn=None):
         self.send(event_type, {"content": text}, turn)
@@ -382,9 +382,8 @@ class Connection:
 
     def _on_update(self, data, event_id):
         settings = Settings(data)
-        if self.settings is not None and self.conversation is not None and self.settings.interrupt != settings.interrupt:
-            if self._detector is not None:
-                raise BadParameter("turn_detection.interrupt_config: changing it needs a new connection")
+        if self._detector is not None and self.settings.interrupt != settings.interrupt:
+            raise BadParameter("turn_detection.interrupt_config: changing it needs a new connection")
         self._check_conversation(settings)
         flow = faults.flow_of(self._faults)
         if flow.ends_on_update:
@@ -418,6 +417,7 @@ class Connection:
         if wanted not in known:
             known[wanted] = Conversation(wanted, self.cloud.ids.next())
         self.conversation = known[wanted]
+        self._is_header_past = False
         self._detector = None
         if settings.is_free_talk:
             rate_hz = settings.input_format().rate_hz
@@ -427,8 +427,9 @@ class Connection:
 
     def _on_append(self, data, event_id):
         wire = _audio_of(data)
-        if self.settings.container != "pcm":
-            wire = _unwrap(self.settings.container, wire, self._utterance)
+        if self.settings.container != "pcm" and not self._is_header_past:
+            wire = _unwrap(self.settings.container, wire)
+            self._is_header_past = True
         if self._detector is not None:
             self._hear(wire)
             return
@@ -449,6 +450,7 @@ class Connection:
 
     def _end_utterance(self, fate):
         utterance, self._utterance = self._utterance, None
+        self._is_header_past = self._detector is not None  # push-to-talk: every utterance is a file of its own
         self.stop(self._utterance_task)
         utterance.end(fate, self.now_ms)
         self.cloud.observer.utterance_ended(utterance)
@@ -672,12 +674,12 @@ class Connection:
         self.send_chat(events.TURN_CREATED, turn, "created")
 
     def begin_playing(self, turn):
-        """Prologue and generated speech sound without being a chat."""
+        """Prologue and generated speech sound without being a chat; only the scenario can give them an id."""
         self._speaking = turn
         turn.status = records.RUNNING
 
     def voices(self, turn):
-        """The wire bytes of each sentence of the answer."""
+        """The wire bytes of each sentence of the answer. The first time a WAV file meets a rate takes a while."""
         fmt = turn.wire_format
         return [fmt.encode(sentence.samples(fmt.rate_hz)) for sentence in turn.script.answer]
 
@@ -792,10 +794,8 @@ def _audio_of(data):
         raise BadParameter("data.delta: not base64 (%s)" % error) from error
 
 
-def _unwrap(container, wire, utterance):
-    """The PCM of audio in a container. Raw audio under the default container is what every device meets once."""
-    if container == "wav" and utterance is not None:
-        return wire  # the header came with the first piece
+def _unwrap(container, wire):
+    """The PCM behind the header of the first piece. Raw audio under the default container is refused."""
     if container == "wav" and wire[:4] == b"RIFF" and wire[8:12] == b"WAVE" and b"data" in wire:
         return wire[wire.index(b"data") + 8 :]
     raise BadParameter(
@@ -819,4 +819,4 @@ def _made_up(text):
 
 
 def _carry(fault, out, rng):
-    return fault.act(out.text, rng) if isinstance(out, outgoing.Text) else [out]
+    return fault.rewrite(out.text, rng) if isinstance(out, outgoing.Text) else [out]

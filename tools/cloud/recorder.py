@@ -3,6 +3,7 @@
     events.jsonl            one line a message: t_ms, connection, direction, event_type, data (audio as its length)
     NNN-heard.wav           an utterance as received, 16-bit PCM at its own rate
     NNN-said.wav            an answer as really sent
+    connection-N-uplink.wav all that the microphone sent in free talk, to hear what the VAD heard
 Tokens never reach this module: they travel in the handshake only.
 """
 
@@ -36,6 +37,12 @@ class Recorder(records.Observer):
     def turn_settled(self, turn):
         if turn.sent:
             audio.write_wav(self.folder / ("%03d-said.wav" % turn.number), turn.pcm, turn.wire_format.rate_hz)
+
+    def connection_ended(self, connection):
+        if connection.uplink:
+            fmt = connection.settings.input_format()
+            path = self.folder / ("connection-%d-uplink.wav" % connection.number)
+            audio.write_wav(path, fmt.decode(connection.uplink), fmt.rate_hz)
 
     def close(self):
         """May be called twice."""

@@ -17,7 +17,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import audio, faults
+from . import audio, events, faults
 
 FOLDER = Path(__file__).parent / "scenarios"
 
@@ -150,7 +150,7 @@ def _check(data, folder):
     if not turns:
         raise ScenarioError("turns", "must hold at least one turn")
     prologue = _sentences(options.pop("prologue"), "prologue", folder)
-    return Scenario(turns, prologue, _faults(options.pop("faults"), "faults"), options)
+    return Scenario(turns, prologue, _faults(options.pop("faults"), "faults", events.ALL), options)
 
 
 def _turn(spec, path, folder):
@@ -164,7 +164,7 @@ def _turn(spec, path, folder):
         first_audio_ms=values["first_audio_ms"],
         tool_calls=tuple(_tool_call(x, "%s.tool_calls[%d]" % (path, i)) for i, x in enumerate(values["tool_calls"])),
         tool_timeout_ms=values["tool_timeout_ms"],
-        faults=_faults(values["faults"], path + ".faults"),
+        faults=_faults(values["faults"], path + ".faults", events.OF_A_TURN),
     )
 
 
@@ -207,21 +207,27 @@ def _tool_call(spec, path):
     return ToolCall(values["name"], arguments if isinstance(arguments, str) else json.dumps(arguments or {}))
 
 
-def _faults(specs, path):
+def _faults(specs, path, event_types):
+    """event_types: the events that faults in this place can see."""
     for i, spec in enumerate(specs):
-        _fault(spec, "%s[%d]" % (path, i))
+        _fault(spec, "%s[%d]" % (path, i), event_types)
     return tuple(specs)
 
 
-def _fault(spec, path):
+def _fault(spec, path, event_types):
     _want(isinstance(spec, dict), path, "must be an object")
     kind = faults.KINDS.get(spec.get("kind"))
     if kind is None:
         raise ScenarioError(path + ".kind", "is %r, must be one of %s" % (spec.get("kind"), ", ".join(faults.KINDS)))
+    is_of_a_turn = event_types is events.OF_A_TURN
+    _want(not (is_of_a_turn and kind.name in faults.CONNECTION_ONLY), path + ".kind",
+          "%s is a fault of the connection: it belongs into the faults of the scenario, not of a turn" % kind.name)
     values = _fill(kind.parameters, {k: v for k, v in spec.items() if k != "kind"}, path)
-    for key, choices in faults.CHOICES.items():
+    for key, choices in {**faults.CHOICES, "on": event_types}.items():
         if key in values:
-            _want(values[key] in choices, "%s.%s" % (path, key), "must be one of %s" % ", ".join(choices))
+            _want(values[key] in choices, "%s.%s" % (path, key), "is %r, must be one of %s" % (
+                values[key], ", ".join(choices)))
+    _want(values.get("nth", 1) >= 1, path + ".nth", "counts from 1")
 
 
 def _fill(defaults, data, path):

@@ -229,8 +229,10 @@ class _Shell:
             self._link.lost(self._server.now_ms(), self._ws.close_code)
             self._wake.set()
             # The writer may be stuck behind a peer that reads nothing any more.
-            await asyncio.wait([self._writer], timeout=_CLOSE_TIMEOUT_S)
+            done, _ = await asyncio.wait([self._writer], timeout=_CLOSE_TIMEOUT_S)
             self._writer.cancel()
+        for task in done:
+            task.result()  # a bug of ours ends in the log, not in silence
 
     def _receive(self, message):
         now_ms = self._server.now_ms()
@@ -253,17 +255,25 @@ class _Shell:
             await asyncio.wait([self._writer], timeout=_CLOSE_TIMEOUT_S * 2)
 
     async def _write(self):
+        try:
+            await self._write_until_over()
+        except ConnectionError:
+            pass  # the reader meets the same end
+        except Exception:
+            self._transport.abort()
+            raise
+
+    async def _write_until_over(self):
         link, server = self._link, self._server
-        with contextlib.suppress(ConnectionError):
-            while True:
-                self._wake.clear()
-                link.advance(server.now_ms())
-                for out in link.take():
-                    await self._put(out)
-                server._tell()
-                if link.is_over:
-                    return
-                await self._sleep_until(link.next_deadline_ms)
+        while True:
+            self._wake.clear()
+            link.advance(server.now_ms())
+            for out in link.take():
+                await self._put(out)
+            server._tell()
+            if link.is_over:
+                return
+            await self._sleep_until(link.next_deadline_ms)
 
     async def _sleep_until(self, deadline_ms):
         timeout_s = None if deadline_ms is None else max(0, deadline_ms - self._server.now_ms()) / 1000

@@ -1,1 +1,1 @@
-"""The simulator: the unchanged firmware in a child process, among stand-ins for the hardware. Never deployed to a board."""
+"""The simulator: the unchanged firmware in a child process, among stand-ins for the hardware. Never on a board."""

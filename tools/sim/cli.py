@@ -65,7 +65,7 @@ def _parser():
     add = parser.add_argument_group("chip").add_argument
     add("--interpreter", choices=runner.INTERPRETERS, default="cpython")
     add("--heapsize", metavar="SIZE", help="heap of MicroPython, for example 384k")
-    add("--epoch", type=int, choices=(1970, 2000), default=2000, help="where the chip's clock counts from (default: 2000)")
+    add("--epoch", type=int, choices=(1970, 2000), default=2000, help="where the chip's clock begins (default: 2000)")
     add("--never-ready", action="store_true", help="I2S never says that it is ready (octal PSRAM, micropython#16029)")
     add("--trace", metavar="FILE", help="write every trace event")
     add("--keep", metavar="FOLDER", help="keep config.json (without secrets) and run.json there")
@@ -167,7 +167,7 @@ async def _cloud(options, config, stack):
     if not config.get("token"):
         raise ToolError("a cloud of your own wants a token: --token-env NAME or --token-file FILE")
     if not config.get("bot_id"):
-        raise ToolError("a cloud of your own wants --bot-id, the digits behind /bot/ in the address of the agent's page")
+        raise ToolError("a cloud of your own wants --bot-id: the digits behind /bot/ in the address of the agent")
     if options.cloud.startswith("ws://"):
         return None, None
     return None, options.roots or _public_roots(stack)

@@ -20,7 +20,7 @@ def to_mic(source, target):
     with open(source, "rb") as file:
         info = wav.read_info(file, source)
         if not info.is_pcm:
-            raise wav.WavError("%s is a compressed WAV file. Save it as PCM, for example: ffmpeg -i IN OUT.wav" % source)
+            raise wav.WavError("%s is a compressed WAV file. Save it as PCM: ffmpeg -i IN OUT.wav" % source)
         if info.bits not in (8, 16, 24, 32):
             raise wav.WavError("%s has %d bits a sample; 8, 16, 24 and 32 are understood" % (source, info.bits))
         if info.frames > _MAX_S * info.rate_hz:
@@ -39,7 +39,7 @@ def to_mic(source, target):
 
 
 def is_mic_clip(path):
-    """True when the file can be heard as it is; WavError when it is not a WAV at all, OSError when it cannot be read."""
+    """True when the file can be heard as it is; WavError when it is no WAV file, OSError when it cannot be read."""
     with open(path, "rb") as file:
         info = wav.read_info(file, path)
     return (info.is_pcm, info.bits, info.channels, info.rate_hz) == (True, 16, 1, sound.MIC_RATE_HZ)

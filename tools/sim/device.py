@@ -15,8 +15,9 @@ SETTINGS.json, written by tools.sim.runner:
     trace       path for the whole event trace as text, or null
     world       keywords of simworld.world.World
 
-Reports of the speaker go to stdout, one JSON object a line. Exit codes: 0 ended in order (quit, Ctrl-C, end of the script);
-1 crashed, or main.py came to an end by itself; 2 the script is wrong; 3 watchdog or reset; 4 a wait of the script ran out.
+Reports of the speaker go to stdout, one JSON object a line. Exit codes: 0 ended in order (quit, Ctrl-C, end of the
+script); 1 crashed, or main.py came to an end by itself; 2 the script is wrong; 3 watchdog or reset; 4 a wait of the
+script ran out.
 """
 
 import asyncio
@@ -29,7 +30,16 @@ import time
 IS_MICROPYTHON = sys.implementation.name == "micropython"
 EPOCH_2000_S = 946_684_800
 
-EXIT_CODES = {"quit": 0, "interrupted": 0, "crash": 1, "stopped": 1, "bad script": 2, "watchdog": 3, "reset": 3, "script": 4}
+EXIT_CODES = {
+    "quit": 0,
+    "interrupted": 0,
+    "crash": 1,
+    "stopped": 1,
+    "bad script": 2,
+    "watchdog": 3,
+    "reset": 3,
+    "script": 4,
+}
 
 
 def main(path):
@@ -79,7 +89,7 @@ def set_up_person(here, settings):
 
 
 def set_up_firmware(here, settings):
-    """Listen to the speaker's reports and give it the chip's clock, network and, if wanted, a trace that is written down."""
+    """Listen to the speaker's reports; give it the chip's clock and network and, if wanted, a written trace."""
     from firmware import compat, report
     from firmware.net import stream
 
@@ -89,6 +99,7 @@ def set_up_firmware(here, settings):
             sys.stdout.flush()
         here.on_report(line)
 
+    here.tell = lambda text: sink(json.dumps({"kind": "keyboard", "text": text}))
     here.t_ms_start = compat.ticks_add(compat.ticks_ms(), -here.now_ms())
     report.sink = sink
     compat.time = ChipTime(here, settings["epoch"])

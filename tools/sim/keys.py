@@ -114,5 +114,8 @@ class Lines:
 
     def _line(self, line):
         text = line.decode("utf-8", "replace").strip()
+        if text.startswith("say "):
+            # The speaker's current folder is another one.
+            text = 'say "%s"' % os.path.abspath(text[4:].strip().strip('"'))
         if text:
             self._keyboard.send(text)

@@ -71,7 +71,8 @@ class Result:
 
     def why(self):
         """For the message of a failed assertion: how it ended and what was last reported."""
-        lines = ["exit code %d after %.1f s, %s" % (self.exit_code, self.seconds, self.run.get("exit_text") or "no text")]
+        text = self.run.get("exit_text") or "no text"
+        lines = ["exit code %d after %.1f s, %s" % (self.exit_code, self.seconds, text)]
         if self.is_timed_out:
             lines.append("it was stopped because its time was over")
         lines += [json.dumps(report, ensure_ascii=False) for report in self.reports[-12:]]
@@ -126,7 +127,7 @@ async def run(
 ):
     """Run the speaker until it ends; returns a Result. ToolError, ScriptError or WavError when it cannot even begin.
 
-    config       settings that differ from config.example.json's defaults; token and URL come from `cloud` unless given
+    config       settings that differ from the defaults; board sim, token and URL of `cloud` unless given
     cloud        anything with url, token and ca_der_folder (tools.cloud.server.CloudServer), or None
     interpreter  one of INTERPRETERS, or a list: the command that runs a Python file
     script       text of a world script (simworld/script.py); its end is the end of the run
@@ -212,7 +213,7 @@ def command_for(interpreter, heapsize=None):
 
 
 def _write_config(config, cloud, folder):
-    values = {"bot_id": BOT_ID, "wifi_ssid": "pipit-sim", "wifi_password": "simulated"}
+    values = {"board": "sim", "bot_id": BOT_ID, "wifi_ssid": "pipit-sim", "wifi_password": "simulated"}
     if cloud is not None:
         values.update(cloud_url=cloud.url, token=cloud.token)
     values.update(config)

@@ -1,4 +1,4 @@
-"""Shows a run as it goes: states and transcripts scroll by, errors in red with their cure. Uses rich where it is installed."""
+"""Shows a run as it goes: states and transcripts scroll by, errors in red. Uses rich where it is installed."""
 
 import json
 import sys
@@ -107,6 +107,9 @@ class _Scroll:
 
     def _warning(self, report):
         return [("warning: " + str(report.get("text", "")), "yellow")]
+
+    def _keyboard(self, report):
+        return [(report["text"], "yellow")]
 
     def _trace(self, report):
         return [(str(report.get("text", "")), "dim")]

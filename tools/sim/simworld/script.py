@@ -44,7 +44,7 @@ class ScriptError(Exception):
 
 
 class Command:
-    """line: its number from 1; verb: a key of USAGE; arg: text, number or None; ms; tests: ((field, sign, text), ...)."""
+    """line: its number from 1; verb: a key of USAGE; arg: text or None; ms; tests: [(field, sign, text), ...]."""
 
     def __init__(self, line, verb, arg=None, ms=0, tests=()):
         self.line = line
@@ -181,6 +181,10 @@ class Player:
     def add(self, commands):
         """Append commands (the keyboard does)."""
         self._commands += commands
+
+    def skip(self):
+        """Give up the command under way."""
+        self._current = None
 
     @property
     def is_done(self):

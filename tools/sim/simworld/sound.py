@@ -125,7 +125,7 @@ class Record:
         self.at += samples
 
     def _note_sound(self, mv, samples):
-        # Only the edges are looked at: callers hand over at most 256 samples, so no gap of SPAN_GAP_SAMPLES hides inside.
+        # Only the edges are looked at: callers hand over 256 samples at most, too few to hide a gap between two spans.
         end = 2 * samples
         first = 0
         while first < end and not (mv[first] or mv[first + 1]):

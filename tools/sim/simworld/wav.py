@@ -1,6 +1,6 @@
 """WAV files in and out, streamed, on both interpreters: 16-bit mono PCM and nothing else.
 
-A file of another shape is refused with its shape and the cure in the text; `tools.sim.convert` (desktop only) is the cure.
+A file of another shape is refused, with its shape and the cure in the text; tools/sim/convert.py is that cure.
 """
 
 import struct
@@ -87,7 +87,7 @@ class Clip:
         self._at = 0
 
     def read_at(self, frame, mv):
-        """Fill the writable byte view `mv` with s16le samples from `frame` on; returns the samples read, fewer at the end."""
+        """Fill the writable byte view `mv` with s16le samples from `frame` on; returns how many, fewer at the end."""
         if frame != self._at:
             self._file.seek(self.info.data_at + 2 * frame)
         n = min(len(mv) // 2, self.frames - frame)
@@ -103,7 +103,7 @@ class Clip:
 
 def _refuse_other_shapes(path, info, rate_hz):
     wanted = "wanted is 16-bit PCM, mono, %d Hz" % rate_hz
-    cure = "Convert it (python -m tools sim does so by itself), for example: ffmpeg -i IN -ar %d -ac 1 OUT.wav" % rate_hz
+    cure = "Convert it (`python -m tools sim` does), for example: ffmpeg -i IN -ar %d -ac 1 OUT.wav" % rate_hz
     if not info.is_pcm:
         raise WavError("%s is a compressed WAV file; %s. %s" % (path, wanted, cure))
     if info.bits != 16:

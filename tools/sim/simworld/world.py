@@ -1,8 +1,8 @@
 """The world around a simulated speaker: clock, room, buttons, Wi-Fi, a person with a script. Portable.
 
-The stand-ins (tools/sim/standins) look at `world.current` at every call; so does nothing else run: no thread, no task.
-Sound is made and consumed from the time that has passed since the last call, and the script is stepped by the stand-ins'
-calls, of which the firmware makes one every few ms. A world knows nothing of the firmware.
+The stand-ins (tools/sim/standins) look at `world.current` at every call, and nothing else runs: no thread, no task.
+Sound is made and consumed from the time that has passed since the last call, and the script is stepped by the calls
+of the stand-ins, of which the firmware makes one every few ms. A world knows nothing of the firmware.
 """
 
 import json
@@ -21,7 +21,7 @@ _MAX_LED = 1000
 
 
 class PowerLoss(SystemExit):
-    """The simulated chip stops here (reset, watchdog); not an Exception, so that no handler of the firmware keeps it."""
+    """The simulated chip stops here (reset, watchdog). No Exception, so no handler of the firmware keeps it."""
 
 
 class RealClock:
@@ -147,6 +147,7 @@ class World:
         self.password = password
         self.buttons = Buttons(bounce_ms)
         self.is_wifi_up = True
+        self.tell = None  # called with a text for whoever sits at the keyboard
         self.on_wifi = None  # called with is_up: whoever holds the sockets cuts them off
         self.is_ntp_up = True
         self.state = ""
@@ -220,6 +221,10 @@ class World:
             try:
                 player.step(now_ms)
             except script.ScriptError as e:
+                if player is self._live:
+                    player.skip()
+                    self._complain(str(e))
+                    continue
                 self.end("script", str(e))
                 return
         if self._ends_with is not None and self._ends_with.is_done:
@@ -263,7 +268,12 @@ class World:
             try:
                 self._live.add(script.parse(line, "keyboard"))
             except script.ScriptError as e:
-                self.note("error: %s" % e)
+                self._complain(str(e))
+
+    def _complain(self, text):
+        """A mistake at the keyboard is told, and harmless."""
+        if self.tell is not None:
+            self.tell(text)
 
     def note(self, what):
         """Add a line to the log of what the person did."""

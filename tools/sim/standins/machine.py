@@ -1,24 +1,26 @@
 """Stand-in for the ESP32 port's `machine`. Never copy it to a board: there it would hide the real one.
 
-The same file runs on CPython and MicroPython; a folder first on sys.path wins over the built-in module of the unix port.
+The same file runs on CPython and MicroPython; a folder first on sys.path wins over the unix port's built-in module.
 I2S is as awkward as the real one, from ports/esp32/machine_i2s.c, extmod/machine_i2s.c and the IDF's i2s_common.c:
 
 - It blocks until it was polled once; init() makes it block again. Then write() and readinto() return what went at once.
 - The DMA is a ring of descriptors of 256 frames, `ibuf` deciding how many (2 at least). The bus goes round the ring for
-  ever by its own clock. A descriptor that has been played is cleared and queued for filling; the queue holds all but the
-  one under way, and when it is full the longest-waiting one drops out, since its turn to be played has come.
+  ever by its own clock. A descriptor that has been played is cleared and queued for filling. The queue holds all but
+  the one under way; when it is full, the longest-waiting one drops out, since its turn to be played has come. Right
+  after init() the queue is empty: nothing can be written before the first descriptor of silence is over.
 - write() goes on in the descriptor that it has begun. If that one's turn comes half filled, its rest plays silence, and
-  what is written into the rest afterwards is heard one round later, or never where the round overwrites it. Such samples
-  are counted (tx_late). So: write whole descriptors.
-- Receiving always uses 32-bit stereo descriptors, so ibuf counts 8-byte slots; sound comes a whole descriptor at a time;
-  when nobody reads, the oldest is overwritten (rx_lost).
+  what is written into the rest afterwards is heard one round later, or never where the round overwrites it. Such
+  samples are counted (tx_late). So: write whole descriptors.
+- Receiving always uses 32-bit stereo descriptors, so ibuf counts 8-byte slots. Sound comes a whole descriptor at a
+  time; when nobody reads, the oldest is overwritten (rx_lost).
 - The microphone is a 24-bit one, 12 dB below full scale in its 32-bit slot: slot = sample << 14, so 16-bit mode shows
   sample >> 2, and a gain of 4 brings it back.
-- deinit() drops all that is queued, at the sample that is just being played.
+- deinit() drops all that is queued (tx_dropped), at the sample that is just being played.
+- The flag for poll goes down after a short count and up at the end of a descriptor, or, with is_never_ready, never up.
 
-Simplified: no FIFO between DMA and pins, so a descriptor counts as played when its last sample has sounded; a reader that
-is overtaken in the middle of a descriptor sees whole new ones; a second I2S(id) kills the first object instead of
-being the same one.
+Simplified: no FIFO between DMA and pins, so a descriptor counts as played when its last sample has sounded; a reader
+that is overtaken in the middle of a descriptor sees whole new ones; a second I2S(id) kills the first object instead
+of being the same one; on CPython, whose poll asks for a file number once, the flag is always up or never.
 """
 
 import errno
@@ -303,7 +305,7 @@ class _Bus:
         self._queue = []  # numbers of descriptors that wait to be filled or read, the oldest first; count - 1 at most
         self._current = -1  # the descriptor that the application is in, -1 before the first
         self._at = 0  # and how many of its bytes are done
-        # The flag that poll sees: down after a short count, up at the end of every descriptor. Up at first, rightly or not.
+        # What poll sees: down after a short count, up at the end of every descriptor. Up at first, rightly or not.
         self.is_flagged = True
         self._world.buses.append(self)
 

@@ -1,0 +1,167 @@
+"""Brings the Wi-Fi station up by asking its status, and says why when it does not come.
+
+What status() of the ESP32 port shows (ports/esp32/network_wlan.c) decides how it is asked here:
+
+- It keeps the reason of the last failure while the driver tries again, and even into the next connect(). So a reason
+  is believed only when it has stood for _VERDICT_MS of this attempt, or when the time is over.
+- Reasons other than "not found" and "wrong password" hide behind "connecting" while the driver may retry for ever. So
+  the number of its retries is limited, and the retrying is left to the connection's own policy.
+"""
+
+from .. import errors
+from ..compat import const, ticks_diff
+from ..errors import LinkError
+
+_POLL_MS = const(50)
+_VERDICT_MS = const(6000)
+_SETTLE_MS = const(100)  # a disconnect is reported a little later
+_DRIVER_RETRIES = const(2)
+
+_TRACE_UP = const(29)  # arg: ms until there was an address
+
+_IDLE = const(1000)
+_CONNECTING = const(1001)
+_GOT_IP = const(1010)
+
+_PASSWORD = "wrong password, or the access point refuses this device: check wifi_password"
+_NOT_FOUND = "network not found: check wifi_ssid, the distance, and that it is a 2.4 GHz network"
+_SECURITY = "the network wants another kind of encryption: set it to WPA2 or WPA3"
+_HANDSHAKE = "the password exchange was not finished: check wifi_password, then the signal"
+_ASSOCIATION = "the access point did not admit this device: it may be full, or filter devices"
+_SIGNAL = "the signal is too weak or was lost: move closer to the access point"
+
+# Driver status (ESP-IDF wifi_err_reason_t): what it means to a person.
+_CAUSES = {
+    2: _PASSWORD,  # authentication expired
+    4: _ASSOCIATION,
+    5: _ASSOCIATION,  # too many stations
+    15: _HANDSHAKE,  # four-way handshake: nearly always the password
+    200: _SIGNAL,  # beacons lost
+    201: _NOT_FOUND,
+    202: _PASSWORD,
+    203: _ASSOCIATION,
+    204: _HANDSHAKE,
+    205: _PASSWORD,
+    210: _SECURITY,
+    211: _SECURITY,
+    212: _SIGNAL,
+}
+
+
+class Wifi:
+    """wlan: network.WLAN(STA_IF); ports; trace."""
+
+    def __init__(self, wlan, ports, trace):
+        self._wlan = wlan
+        self._ports = ports
+        self._trace = trace
+        self._ssid = None  # of the network that we brought up
+
+    @property
+    def is_up(self):
+        return self._wlan.isconnected()
+
+    async def up(self, ssid, password, timeout_ms):
+        """Return with an address in the network `ssid`; at once when there is one already.
+
+        LinkError(kind=WIFI) names the cause, its errno is the driver's status. Cancelled or failed, the station is
+        left disconnected, so that nothing goes on behind the caller's back.
+        """
+        if self.is_up and self._ssid == ssid:
+            return
+        self._ssid = None
+        start_ms = self._ports.ticks_ms()
+        is_done = False
+        try:
+            await self._begin(ssid, password)
+            await self._wait(ssid, timeout_ms)
+            is_done = True
+        finally:
+            if not is_done:
+                self._disconnect()
+        self._ssid = ssid
+        self._trace.add(_TRACE_UP, ticks_diff(self._ports.ticks_ms(), start_ms))
+
+    async def _begin(self, ssid, password):
+        try:
+            self._wlan.active(True)
+        except OSError as error:
+            raise _failed(ssid, "the radio does not start (%s): restart the board" % error, error)
+        self._set(pm=getattr(self._wlan, "PM_NONE", 0))  # power saving adds up to 300 ms to each packet
+        self._set(reconnects=_DRIVER_RETRIES)
+        if self._disconnect():
+            await self._ports.sleep_ms(_SETTLE_MS)
+        try:
+            self._connect(ssid, password)
+        except OSError:
+            # The driver can be stuck in a state of its own; a restart of the radio helps it.
+            try:
+                self._wlan.active(False)
+                self._wlan.active(True)
+                self._connect(ssid, password)
+            except OSError as error:
+                raise _failed(ssid, "the radio takes no order (%s)" % error, error)
+
+    def _connect(self, ssid, password):
+        if password:
+            self._wlan.connect(ssid, password)
+        else:
+            self._wlan.connect(ssid)
+
+    def _set(self, **setting):
+        """A comfort that not every port or version knows."""
+        try:
+            self._wlan.config(**setting)
+        except (OSError, TypeError, ValueError):
+            pass
+
+    def _disconnect(self):
+        """False when there was nothing to end."""
+        try:
+            if self._wlan.status() == _IDLE:
+                return False
+            self._wlan.disconnect()
+        except OSError:
+            return False
+        return True
+
+    async def _wait(self, ssid, timeout_ms):
+        ticks_ms = self._ports.ticks_ms
+        start_ms = ticks_ms()
+        cause = 0  # the failure that stands, and since when
+        cause_ms = start_ms
+        while not self._wlan.isconnected():
+            now_ms = ticks_ms()
+            status = self._wlan.status()
+            if status in (_IDLE, _CONNECTING, _GOT_IP):
+                status = 0
+            if status != cause:
+                cause = status
+                cause_ms = now_ms
+            is_certain = cause and ticks_diff(now_ms, cause_ms) >= _VERDICT_MS
+            if is_certain or ticks_diff(now_ms, start_ms) >= timeout_ms:
+                raise self._verdict(ssid, cause)
+            await self._ports.sleep_ms(_POLL_MS)
+
+    def _verdict(self, ssid, status):
+        if status in _CAUSES:
+            return _failed(ssid, "%s (status %d)" % (_CAUSES[status], status), status=status)
+        if status:
+            return _failed(ssid, "the driver gives up with status %d" % status, status=status)
+        if self._is_associated():
+            return _failed(ssid, "no address: the network gave none in time, check its DHCP server")
+        return _failed(ssid, "no answer in time: check the signal and wifi_ssid")
+
+    def _is_associated(self):
+        try:
+            return self._wlan.status("rssi") != 0
+        except (OSError, ValueError, TypeError):
+            return False
+
+
+def _failed(ssid, text, error=None, status=0):
+    if error is not None and error.args and isinstance(error.args[0], int):
+        status = error.args[0]
+    if not ssid:
+        return LinkError("Wi-Fi is not set up: write wifi_ssid and wifi_password", errors.WIFI, status)
+    return LinkError('Wi-Fi "%s": %s' % (ssid, text), errors.WIFI, status)

@@ -1,0 +1,1 @@
+"""Boards for the simulator's own tests."""

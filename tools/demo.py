@@ -1,0 +1,196 @@
+"""`python -m tools demo`: three conversations between the real firmware and the emulated cloud, checked and summed up.
+
+Each runs main.py in a process of its own, over verified TLS on loopback, with spoken WAV files as the microphone:
+a push-to-talk question, a question in free talk, and a long answer that a press of the button interrupts. What the
+loudspeaker played is compared with what the cloud sent, sample by sample.
+"""
+
+import argparse
+import asyncio
+import os
+import time
+from array import array
+
+from rich.console import Console
+from rich.table import Table
+
+from tools import ROOT, ToolError, listen
+from tools.cloud.server import CloudServer
+from tools.sim import runner
+
+_SPEECH = os.path.join(ROOT, "tests", "speech")
+_TIMEOUT_S = 60
+_SILENCE_LIMIT_MS = 20
+
+
+class Scene:
+    """One run of the speaker: settings, script, and how many answers of the cloud belong to it."""
+
+    def __init__(self, name, about, settings, script, outcomes):
+        self.name = name
+        self.about = about
+        self.settings = settings
+        self.script = script
+        self.outcomes = outcomes
+
+
+SCENES = (
+    Scene(
+        "push-to-talk",
+        "hold the button, ask, release; PCM 16 kHz both ways",
+        {"mode": "ptt_hold", "uplink_codec": "pcm", "downlink_codec": "pcm"},
+        "wait idle\npress\nsay weather.wav\nwait clip_end\nrelease\nwait turn\nsleep 200\nquit\n",
+        ("answered",),
+    ),
+    Scene(
+        "free talk",
+        "click, speak, listen, click; the cloud hears the end of the question; G.711 A-law both ways",
+        {"mode": "free", "uplink_codec": "g711a", "downlink_codec": "g711a"},
+        "wait idle\ntap\nwait listening\nsleep 400\nsay bird.wav\nwait turn\ntap\nwait idle\nquit\n",
+        ("answered",),
+    ),
+    Scene(
+        "barge-in",
+        "interrupt a long answer by asking the next question; G.711 µ-law down",
+        {"mode": "ptt_hold", "uplink_codec": "pcm", "downlink_codec": "g711u"},
+        "wait idle\npress\nsay story.wav\nwait clip_end\nrelease\nwait speaking\nsleep 2000\n"
+        "press\nsay stop.wav\nwait clip_end\nrelease\nwait turn outcome=answered\nsleep 200\nquit\n",
+        ("interrupted", "answered"),
+    ),
+)
+
+
+def run_cli(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m tools demo",
+        description="A push-to-talk turn, a free-talk turn and a barge-in between the real firmware and an emulated "
+        "cloud, without hardware, account or network. Ends with 0 only when every sample was right.",
+    )
+    parser.add_argument(
+        "--interpreter",
+        choices=runner.INTERPRETERS,
+        default="cpython",
+        help="what runs the firmware (default: cpython; the others are fetched when missing)",
+    )
+    parser.add_argument("--out", metavar="DIR", default="runs/demo", help="where the WAV files go (default: %(default)s)")
+    args = parser.parse_args(argv)
+    try:
+        os.makedirs(args.out, exist_ok=True)
+    except OSError as error:
+        raise ToolError("cannot write to %s: %s; choose another folder with --out" % (args.out, error.strerror))
+    return asyncio.run(_demo(args.interpreter, args.out, Console(highlight=False)))
+
+
+async def _demo(interpreter, out, console):
+    began_s = time.monotonic()
+    faults = []
+    rows = []
+    async with CloudServer("demo", tls=True) as cloud:
+        console.print("emulated cloud at %s, firmware on %s" % (cloud.url, interpreter))
+        answered = 0
+        for number, scene in enumerate(SCENES, 1):
+            console.print("\n[bold]%d/%d %s[/bold] – %s" % (number, len(SCENES), scene.name, scene.about))
+            base = os.path.join(out, scene.name)
+            result = await runner.run(
+                dict(scene.settings, volume_percent=100),  # 100 % leaves every sample as the cloud sent it
+                cloud=cloud,
+                interpreter=interpreter,
+                script=scene.script,
+                script_name=scene.name,
+                clips_dir=_SPEECH,
+                speaker=base + "-speaker.wav",
+                mic_record=base + "-mic.wav",
+                timeout_s=_TIMEOUT_S,
+                on_line=lambda report: _show(console, report),
+            )
+            turns = cloud.turns[answered:]
+            answered = len(cloud.turns)
+            faults += ["%s: %s" % (scene.name, fault) for fault in _faults(scene, result, turns, base)]
+            rows += [(scene, report) for report in result.of_kind("turn")]
+    _print_summary(console, rows, out, time.monotonic() - began_s)
+    for fault in faults:
+        console.print("[red]wrong:[/red] " + fault, soft_wrap=True)
+    if not faults:
+        console.print("[green]every sample the cloud sent and the user did not interrupt was played, in order.[/green]")
+    return 1 if faults else 0
+
+
+_STYLES = {"error": "red", "warning": "yellow", "heard": "cyan", "said": "green"}
+
+
+def _show(console, report):
+    """One line of what the speaker tells, as it comes."""
+    kind = report["kind"]
+    stamp = "%8.2f s  " % (report.get("t_ms", 0) % 10_000_000 / 1000)
+    if kind == "state":
+        console.print(stamp + report["state"], style="dim")
+    elif kind == "heard" and report["final"]:
+        console.print(stamp + "heard: " + report["text"], style="cyan")
+    elif kind in ("said", "error", "warning"):
+        console.print(stamp + kind + ": " + report["text"], style=_STYLES[kind])
+    elif kind == "output" and report["text"].strip():
+        console.print(report["text"], style="yellow")
+
+
+def _faults(scene, result, turns, base):
+    """What is wrong with this scene, in words; nothing when all is well."""
+    if result.exit_code:
+        yield result.why()
+        return
+    outcomes = tuple(report["outcome"] for report in result.of_kind("turn"))
+    if outcomes != scene.outcomes:
+        yield "the turns ended as %s, expected %s" % (", ".join(outcomes) or "nothing", ", ".join(scene.outcomes))
+        return
+    if result.of_kind("error"):
+        yield "it reported an error: " + result.of_kind("error")[0]["text"]
+    rate_hz, played = listen.read_wav(base + "-speaker.wav")
+    begin = 0
+    for turn, outcome in zip(turns, outcomes):
+        sent = array("h", turn.pcm)
+        heard = listen.find_answer(played, sent, begin)
+        if heard is None:
+            yield "“%s” was not played" % turn.said
+            continue
+        if heard.gap_count:
+            yield "%d gaps inside “%s”" % (heard.gap_count, turn.said)
+        if outcome == "answered" and len(heard.samples) != len(sent):
+            yield "%d of %d samples of “%s” were played" % (len(heard.samples), len(sent), turn.said)
+        if outcome == "interrupted":
+            after = played[heard.end : heard.end + rate_hz]
+            if any(after):
+                yield "something was played after the interruption"
+            if len(heard.samples) == len(sent):
+                yield "the answer was not interrupted"
+        begin = heard.end
+    if any(played[begin:]):
+        yield "something was played that no live answer holds"
+    for turn in turns:
+        if turn.utterance is not None and turn.utterance.wire_format.codec == "pcm":
+            yield from _uplink_faults(turn, base)
+
+
+def _uplink_faults(turn, base):
+    """Every sample of the question stands in the microphone's record, without a gap."""
+    _, spoken = listen.read_wav(base + "-mic.wav")
+    got = array("h", turn.utterance.pcm)
+    heard = listen.find_answer(spoken, got)
+    if heard is None or len(heard.samples) != len(got):
+        yield "the question “%s” did not arrive as the microphone heard it" % turn.heard
+
+
+def _print_summary(console, rows, out, seconds):
+    table = Table(title="\nThe turns, in ms since the press (or since the first sign of the turn)")
+    table.add_column("scene")
+    table.add_column("outcome")
+    names = ("first_frame_ms", "release_ms", "complete_ms", "first_delta_ms", "first_sample_ms", "last_sample_ms")
+    for name in names:
+        table.add_column(name[:-3].replace("_", " "), justify="right")
+    table.add_column("underruns", justify="right")
+    table.add_column("free heap", justify="right")
+    for scene, turn in rows:
+        marks = [str(turn[name]) if turn[name] >= 0 else "–" for name in names]
+        heap = turn["heap_free_bytes"]
+        heap_text = "%d KB" % (heap // 1024) if heap >= 0 else "–"
+        table.add_row(scene.name, turn["outcome"], *marks, str(turn["underruns"]), heap_text)
+    console.print(table)
+    console.print("listen: %s/*-speaker.wav, said to it: *-mic.wav; %.0f s" % (out, seconds), highlight=False)
