@@ -4,7 +4,7 @@ config_table.py has every setting, config_rules.py the judge. Both are let go of
 a 32-bit MicroPython they would keep 20 KB of heap for good.
 """
 
-import sys
+from unload import unload
 
 from .compat import const
 from .errors import ConfigError
@@ -99,9 +99,5 @@ def suggestion(name):
 
 
 def _forget():
-    package = sys.modules[__name__.rpartition(".")[0]]
-    for name in ("config_rules", "config_table"):
-        sys.modules.pop(package.__name__ + "." + name, None)
-        if hasattr(package, name):
-            delattr(package, name)
-    sys.modules.pop("json_strict", None)
+    unload(__name__.rpartition(".")[0], ("config_rules", "config_table"))
+    unload("", ("json_strict",))

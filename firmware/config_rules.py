@@ -257,7 +257,7 @@ def _check_url(values, warnings):
 
 
 def _split_authority(authority):
-    """host, port of "host", "host:port" or "[v6]:port"; the port is "" when there is none, "?" when it is unreadable."""
+    """host, port of "host", "host:port" or "[v6]:port"; the port is "" when there is none, "?" when it is unclear."""
     if authority[:1] == "[":
         host, mark, rest = authority[1:].partition("]")
         if not rest:

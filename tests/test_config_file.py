@@ -15,7 +15,10 @@ from tools import ROOT
 
 LEAST = {"bot_id": "123", "token": "t"}
 ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.text(),
+        st.floats(allow_nan=False, allow_infinity=False),
+    ),  # fmt: skip
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
@@ -119,7 +122,10 @@ def test_one_typing_error_is_recognised(key, at, letter):
             assert config.suggestion(wrong), wrong
 
 
-@given(st.integers(10, 1000), st.integers(1, 300), st.integers(1, 5), st.integers(5, 120), st.sampled_from(["pcm", "g711u"]))
+@given(
+    st.integers(10, 1000), st.integers(1, 300), st.integers(1, 5), st.integers(5, 120),
+    st.sampled_from(["pcm", "g711u"]),
+)  # fmt: skip
 def test_a_paced_answer_never_fills_the_computed_ring(frame_ms, frames, period_s, answer_s, codec):
     """Play an answer of answer_max_s against bursts at the start of each window, the first one late by a second."""
     wanted = {

@@ -38,7 +38,7 @@ async def ensure(ports, ntp_settime, timeout_ms, host="the time server"):
             break
         await ports.sleep_ms(_PAUSE_MS)
     raise LinkError(
-        "no time from %s (%s, %d tries): check that the network lets UDP port 123 out, or set ntp_host to a time server "
-        "inside it" % (host, cause, tries),
+        "no time from %s (%s, %d tries): check that the network lets UDP port 123 out, or set ntp_host to a time "
+        "server inside it" % (host, cause, tries),
         errors.CLOCK,
     )

@@ -1,7 +1,7 @@
 """The wall clock: asked for only when it is wrong, and an error that says what to do."""
 
 import check
-from check import block_ms, now_ms, raises, run_stepped
+from check import block_ms, now_ms, run_stepped
 
 from firmware.errors import LinkError
 from firmware.net import clock
@@ -89,7 +89,7 @@ def test_a_server_that_lies_is_not_believed():
 def test_a_packet_that_is_too_short():
     for failure in (ValueError("buffer too small"), IndexError()):
         _, error = ensure(NTP(BOOT_S, [failure]), timeout_ms=1000)
-        assert str(failure) or "IndexError" in error.text
+        assert (str(failure) or "IndexError") in error.text
 
 
 def test_a_clock_far_in_the_future_is_set_right():
@@ -99,6 +99,4 @@ def test_a_clock_far_in_the_future_is_set_right():
 
 def test_the_plausible_range():
     assert clock.is_plausible(clock.RELEASED_UNIX_S) and not clock.is_plausible(clock.RELEASED_UNIX_S - 1)
-    assert not clock.is_plausible(0)
-    with raises(AssertionError):
-        assert clock.is_plausible(BOOT_S)
+    assert not clock.is_plausible(0) and not clock.is_plausible(BOOT_S)

@@ -1,6 +1,8 @@
 """The settings: defaults, limits, and errors that name the key, the value and what is allowed."""
 
+import json
 import os
+import sys
 
 from check import raises
 
@@ -43,8 +45,6 @@ def test_the_least_file_gives_all_defaults():
 
 
 def test_every_default_is_allowed_when_it_is_written_down():
-    import json
-
     written = {row[0]: row[2] for row in config.describe()}
     written["bot_id"] = "123"
     written["token"] = SECRET
@@ -64,16 +64,29 @@ def test_two_files_share_no_default_container():
 def test_the_names_that_the_parts_rely_on():
     settings = parse()
     for name in (
-        "board cloud cloud_url bot_id token user_id device_id conversation_id voice_id speech_rate loudness_rate prologue "
-        "prologue_text auto_save_history custom_variables parameters asr_hot_words asr_language mode vad_prefix_ms "
-        "vad_silence_ms interrupt_keywords interrupt_keyword_mode uplink_codec downlink_codec downlink_hz "
-        "pacing_frame_ms pacing_frames pacing_period_s volume_percent prebuffer_ms answer_max_s ring_bytes "
+        "board cloud cloud_url bot_id token user_id device_id conversation_id voice_id speech_rate loudness_rate "
+        "prologue prologue_text auto_save_history custom_variables parameters asr_hot_words asr_language mode "
+        "vad_prefix_ms vad_silence_ms interrupt_keywords interrupt_keyword_mode uplink_codec downlink_codec "
+        "downlink_hz pacing_frame_ms pacing_frames pacing_period_s volume_percent prebuffer_ms answer_max_s ring_bytes "
         "uplink_queue_ms tap_ms tail_ms preroll_ms listen_max_ms press_wait_ms answer_wait_ms stall_ms free_idle_ms "
         "multi_tap_ms keep_link_ms connect_timeout_ms idle_timeout_ms close_timeout_ms ping_ms ring_full_wait_ms "
         "retry_min_ms retry_max_ms tls_verify tls_roots ntp_host clock_timeout_ms wifi_ssid wifi_password "
         "wifi_timeout_ms log_transcripts message_max_bytes rx_buffer_bytes watchdog_ms allow_plain_ws"
     ).split():
         assert hasattr(settings, name), name
+
+
+def test_the_judge_does_not_stay_in_memory():
+    import firmware
+
+    parse()
+    with raises(ConfigError):
+        config.parse("{}")
+    config.describe()
+    config.suggestion("volume")
+    for name in ("config_rules", "config_table"):
+        assert "firmware." + name not in sys.modules and not hasattr(firmware, name)
+    assert "json_strict" not in sys.modules
 
 
 # One setting

@@ -1,11 +1,11 @@
-"""Bringing Wi-Fi up against a driver that behaves as the ESP32 port's does, reasons that outlive their attempt included."""
+"""Bringing Wi-Fi up against a driver that behaves as the ESP32 port's does: its reasons outlive their attempt."""
 
 import asyncio
 
 import check
-from check import now_ms, raises, run_stepped
+from check import now_ms, run_stepped
 
-from firmware.compat import ticks_diff
+from firmware.compat import ticks_add, ticks_diff
 from firmware.errors import LinkError
 from firmware.net.wifi import Wifi
 from firmware.trace import Trace
@@ -72,7 +72,7 @@ class WLAN:
 
     def _follow(self):
         while self._began_ms is not None and ticks_diff(now_ms(), self._began_ms) >= self.try_ms:
-            self._began_ms += self.try_ms
+            self._began_ms = ticks_add(self._began_ms, self.try_ms)
             outcome = self.tries.pop(0) if len(self.tries) > 1 else self.tries[0]
             if outcome == 0:
                 self._is_connected, self._began_ms, self.reason = True, None, 0

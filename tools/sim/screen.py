@@ -131,7 +131,9 @@ class _Scroll:
                            ("tx_late", "samples came too late for their DMA descriptor")):  # fmt: skip
             if counts.get(name):
                 self._line([("%d %s" % (counts[name], text), "yellow")])
-        if result.exit_code:
+        if result.is_timed_out:
+            self._line([("stopped after %.0f s: its time was over" % result.seconds, "bold red")])
+        elif result.exit_code:
             text = run.get("exit_text") or "the speaker ended with exit code %d" % result.exit_code
             self._line([(text, "bold red")])
             if run.get("exit_reason") not in ("script", "bad script"):
