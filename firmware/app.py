@@ -27,31 +27,31 @@ _VOLUME_MAX_PERCENT = const(150)
 _LIMITS_FROM_CONFIG = (
     "press_wait_ms", "keep_link_ms", "listen_max_ms", "answer_wait_ms", "stall_ms", "free_idle_ms",
 )  # fmt: skip
-_FREE_PATTERNS = {
-    table.LISTENING: "free_listening",
-    table.THINKING: "free_thinking",
-    table.SPEAKING: "free_speaking",
-}
 _RESTING = (table.IDLE, table.STANDBY, table.OFFLINE)
 
 EXIT_OK = 0
+EXIT_BROKEN = 1
 EXIT_SETTINGS = 2
 
 
 def main(path=None, ports=None):
-    """Run the speaker until Ctrl-C. Returns 0, or 2 when the settings are wrong (the reason is reported)."""
+    """Run the speaker until Ctrl-C. Returns 0; 1 when a part broke, 2 when the settings are wrong: both are reported."""
     try:
         config = settings.load(path or CONFIG_PATH)
         speaker = Speaker(config, boards.load(config.board), ports or world.real())
     except errors.PipitError as error:
         report.say("error", compat.ticks_ms(), error_kind=error.kind, text=error.text)
         return EXIT_SETTINGS
+    death = None
     try:
-        asyncio.run(speaker.run())
+        death = asyncio.run(speaker.run())
     except KeyboardInterrupt:
-        report.say("stop", compat.ticks_ms(), text="stopped by Ctrl-C")
+        pass  # MicroPython, between two tasks
     finally:
         speaker.close()
+    if death is not None:
+        return EXIT_BROKEN
+    report.say("stop", compat.ticks_ms(), text="stopped by Ctrl-C")
     return EXIT_OK
 
 
@@ -65,6 +65,8 @@ class Speaker:
         self.config = config
         self.ports = ports
         self.trace = trace.Trace(ports.ticks_ms)
+        self._remarks = boards.remarks(board, config)
+        _switch_on_amplifier(machine, board["amp_enable"])
         self._make_controls(machine, board)
         self._make_audio(machine, board)
         self._make_session(network, board, machine)
@@ -104,7 +106,7 @@ class Speaker:
         )  # fmt: skip
         self._intake = intake.Intake(self.player, config.ring_full_wait_ms, ports)
         self.uplink = uplink.Uplink(
-            codec.uplink(config.uplink_codec), config.uplink_queue_ms, config.preroll_ms, self.trace,
+            codec.uplink(config.uplink_codec), config.uplink_queue_ms, config.preroll_ms, self.trace, config.tail_ms,
             on_end=lambda: self.session.post(events.UTTERANCE_END),
             on_overflow=lambda: self.session.post(events.OVERFLOW),
         )  # fmt: skip
@@ -137,16 +139,17 @@ class Speaker:
     # Life
 
     async def run(self):
-        """Run until cancelled. A part whose task dies takes the speaker down with its error, never silently."""
-        report.say("boot", self.ports.ticks_ms(), board=self.config.board, mode=self.config.mode)
-        for text in self.config.warnings:
-            report.say("warning", self.ports.ticks_ms(), text=text)
-        died = asyncio.Event()
+        """Run until Ctrl-C. Returns None then, or the error of a part whose task died: none dies unseen."""
+        now_ms = self.ports.ticks_ms
+        report.say("boot", now_ms(), board=self.config.board, mode=self.config.mode)
+        for text in self.config.warnings + self._remarks:
+            report.say("warning", now_ms(), text=text)
+        is_over = asyncio.Event()
         deaths = []
 
         def on_death(error):
             deaths.append(error)
-            died.set()
+            is_over.set()
 
         self.session.start()
         for name, coro in (
@@ -157,10 +160,15 @@ class Speaker:
         ):
             tasks.spawn(coro, name, on_death)
         try:
-            await died.wait()
-            raise deaths[0]
-        finally:
-            tasks.stop_all()
+            await is_over.wait()
+        except asyncio.CancelledError:
+            pass  # Ctrl-C on CPython
+        self.player.flush()
+        await self.connector.shut_down()
+        tasks.stop_all()
+        if not deaths or isinstance(deaths[0], KeyboardInterrupt):
+            return None
+        return deaths[0]
 
     def close(self):
         """Silence everything; may be called twice."""
@@ -198,7 +206,7 @@ class Speaker:
 
     def _set_volume(self, percent):
         self.player.volume_percent = percent = min(_VOLUME_MAX_PERCENT, max(0, percent))
-        self._led.volume(percent)
+        self._led.show_volume(percent)
         report.say("volume", self.ports.ticks_ms(), percent=percent)
         return percent
 
@@ -213,7 +221,7 @@ class Speaker:
         return json.dumps({"percent": self._set_volume(percent)})
 
     def _show_state(self, state):
-        self._led.show(_FREE_PATTERNS.get(state, state) if self.config.mode == "free" else state)
+        self._led.show(led.pattern_name(state, self.config.mode == "free"))
         if state in _RESTING and not self.player.is_audible:
             before_ms = self.ports.ticks_ms()
             gc.collect()  # now, when nobody hears it
@@ -227,6 +235,11 @@ class Speaker:
 
     def _on_audio_error(self, error):
         self.session.fault(events.FAILED, error)
+
+
+def _switch_on_amplifier(machine, pin):
+    if pin is not None:
+        machine.Pin(pin, machine.Pin.OUT, value=1)
 
 
 def _open_speaker(machine, board, rate_hz):

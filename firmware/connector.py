@@ -52,13 +52,23 @@ class Connector:
 
     def stop(self):
         """End the connection or the attempt; nothing more is heard of it."""
+        closing = self._let_go()
+        if closing is not None:
+            tasks.spawn(closing, "close")
+
+    async def shut_down(self):
+        """stop() that returns when the connection has closed in good order, or close_timeout_ms later."""
+        closing = self._let_go()
+        if closing is not None:
+            await closing
+
+    def _let_go(self):
         attempt, self._attempt = self._attempt, None
         self.is_up = False
         old, self._link = self._link, None
         if attempt is not None:
             attempt.cancel()
-        if old is not None:
-            tasks.spawn(old.close(), "close")
+        return None if old is None else old.close()
 
     def fail(self, error):
         """The cloud made this connection useless: give it up and report it as lost."""
@@ -131,7 +141,7 @@ class Connector:
     async def _tls_context(self):
         config = self._config
         if config.tls_verify:
-            await clock.ensure(self._ports, self._settime, config.clock_timeout_ms)
+            await clock.ensure(self._ports, self._settime, config.clock_timeout_ms, config.ntp_host)
         if self._tls is None:
             self._tls = stream.tls_context(config.tls_roots, config.tls_verify)
         return self._tls

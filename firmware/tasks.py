@@ -28,7 +28,11 @@ def stop_all():
 async def _watch(coro, name, on_death):
     try:
         await coro
+    except KeyboardInterrupt as error:  # MicroPython raises it in whichever task runs
+        if on_death is None:
+            raise
+        on_death(error)
     except Exception as error:
-        report.say("warning", ticks_ms(), text="task %s died: %s" % (name, format_exception(error)))
+        report.say("error", ticks_ms(), error_kind="bug", text="task %s died: %s" % (name, format_exception(error)))
         if on_death is not None:
             on_death(error)

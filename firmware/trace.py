@@ -36,12 +36,13 @@ UPLINK_DROP = const(25)  # arg: frames dropped because the link was slow
 GC = const(26)  # arg: pause in ms
 HEAP_FREE = const(27)  # arg: bytes
 DNS = const(28)  # arg: ms the look-up blocked the loop
+WIFI_UP = const(29)  # arg: ms until there was an address
 
 NAMES = (
     "-", "state", "event", "press", "release", "first_frame", "complete", "first_delta", "first_sample",
     "last_sample", "underrun", "overrun", "ring_full", "flush", "cancel", "stale_audio", "gated", "link_up",
     "link_down", "retry", "ping", "pong", "error", "cloud_code", "unknown_event", "uplink_drop", "gc",
-    "heap_free", "dns",
+    "heap_free", "dns", "wifi_up",
 )  # fmt: skip
 
 

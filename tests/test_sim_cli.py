@@ -193,7 +193,7 @@ def test_every_key_is_a_script_line():
     ], "and no tap while the button is down"  # fmt: skip
     assert keys.HELP in notes
     board.lines.clear()
-    lines = keys.Lines(board)
+    lines = keys.Lines(board, notes.append)
     lines.feed(b"pre")
     lines.feed(b"ss\n\nsay a b.wav\nrelea")
     lines.feed(b"se")

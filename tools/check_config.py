@@ -19,8 +19,8 @@ def run_cli(arguments):
     settings = load(options.file)
     if options.action == "show":
         print(json.dumps(settings.redacted(), indent=2, ensure_ascii=False))
-    for key in settings.unknown:
-        print("warning: %s: no such setting, the speaker ignores it" % key)
+    for text in settings.warnings:
+        print("warning: " + text)
     if options.action == "check":
         print("%s is fine: board %s, cloud %s, mode %s" % (options.file, settings.board, settings.cloud, settings.mode))
     return 0

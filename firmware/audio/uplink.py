@@ -38,11 +38,13 @@ class Uplink:
 
     def __init__(self, codec, queue_ms, preroll_ms, trace, tail_ms=0, on_end=None, on_overflow=None):
         self.codec = codec
-        self.ready = asyncio.Event()  # set when next() has something to give; the writer awaits it
+        self.ready = asyncio.Event()  # set when something was queued, cleared when next() finds nothing
         self.frame = None  # after next(): the oldest frame, a memoryview; the first frame_bytes are valid
         self.frame_bytes = 0
+        self.abort_count = 0  # tells the writer that the next frame begins an utterance though no END came
         self.dropped_frames = 0  # since the start of the speaker
         self.utterance_frames = 0  # frames of the utterance that is open or was the last one, pre-roll included
+        self.abort_count = 0  # lets the writer tell that a new utterance follows one which has no END
         self._trace = trace
         self._on_end = on_end
         self._on_overflow = on_overflow
@@ -131,10 +133,11 @@ class Uplink:
             self._on_end()
 
     def abort(self):
-        """Drop all that waits, whole utterances and the pre-roll included. The writer sees no END."""
+        """Drop all that waits, whole utterances and the pre-roll included. The writer sees no END, but abort_count."""
         self._state = _PREROLL
+        self.abort_count += 1
         self._queue.clear()
-        self.ready.clear()
+        self.abort_count += 1
 
     def forget_preroll(self):
         """Drop what was kept from before the next start(); an open utterance is left alone."""

@@ -456,8 +456,8 @@ class Link:
             at = ws.HEADROOM_BYTES
             end = self._cloud.encode_audio_into(buf, at, uplink.frame, uplink.frame_bytes)
             uplink.pop()
-            if self._utterance != self._uplink_aborts():
-                self._utterance = self._uplink_aborts()
+            if self._utterance != uplink.abort_count:  # an aborted utterance has no END: the next frame is a first one
+                self._utterance = uplink.abort_count
                 self._out_kind = _FIRST_FRAME
             return self._seal(buf, end - at, ws.OP_TEXT)
         if kind == END:
@@ -466,10 +466,6 @@ class Link:
             self._out_kind = _UTTERANCE_END
             return self._choose_message(_with_headroom(self._cloud.complete(self._ports.ticks_ms())))
         return False
-
-    def _uplink_aborts(self):
-        """An aborted utterance has no END: the next frame then is a first one."""
-        return getattr(self._uplink, "abort_count", 0)
 
     def _seal(self, buf, n, opcode):
         key = self._key

@@ -8,7 +8,7 @@ What status() of the ESP32 port shows (ports/esp32/network_wlan.c) decides how i
   the number of its retries is limited, and the retrying is left to the connection's own policy.
 """
 
-from .. import errors
+from .. import errors, trace as tr
 from ..compat import const, ticks_diff
 from ..errors import LinkError
 
@@ -17,7 +17,6 @@ _VERDICT_MS = const(6000)
 _SETTLE_MS = const(100)  # a disconnect is reported a little later
 _DRIVER_RETRIES = const(2)
 
-_TRACE_UP = const(29)  # arg: ms until there was an address
 
 _IDLE = const(1000)
 _CONNECTING = const(1001)
@@ -80,7 +79,7 @@ class Wifi:
             if not is_done:
                 self._disconnect()
         self._ssid = ssid
-        self._trace.add(_TRACE_UP, ticks_diff(self._ports.ticks_ms(), start_ms))
+        self._trace.add(tr.WIFI_UP, ticks_diff(self._ports.ticks_ms(), start_ms))
 
     async def _begin(self, ssid, password):
         try:

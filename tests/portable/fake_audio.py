@@ -39,7 +39,12 @@ def samples_of(data):
 
 
 class FakeSpeaker:
-    """ticks_ms: its clock; blocks: depth of the DMA; `heard`: every sample that left the DAC since start_ms."""
+    """ticks_ms: its clock; blocks: depth of the DMA; `heard`: every sample that left the DAC since start_ms.
+
+    The DMA is a ring of blocks that is gone round for ever; a block that was played is cleared and queued for filling,
+    at most all but the one under way, the longest-waiting one drops out as its turn comes. It starts as if it had run
+    for long; after stop() the queue is empty, and what is written first is heard a whole round later.
+    """
 
     def __init__(self, ticks_ms, rate_hz=16000, blocks=4, real_hz=None, phase_frames=0):
         self.rate_hz = rate_hz
@@ -52,27 +57,29 @@ class FakeSpeaker:
         self.most_writes_at_once = 0
         self._ticks_ms = ticks_ms
         self._real_hz = real_hz or rate_hz
-        self._blocks = blocks
-        self._queue = []  # blocks written and not begun
+        self._ring = [None] * blocks  # None is silence
+        self._under_way = 0
+        self._free = list(range(1, blocks))
         self._filling = bytearray()
-        self._playing_to = phase_frames  # frame at which the block that is playing ends
-        self._is_sounding = False  # the block that is playing came from the queue
+        self._silence = array("h", bytes(2 * BLOCK))
+        self._playing_to = phase_frames  # frame at which the block that is under way ends
         self._writes_at = (None, 0)
 
     def _now_frame(self):
         return ticks_diff(self._ticks_ms(), self.start_ms) * self._real_hz // 1000
 
     def _run(self):
-        """Let the DAC play up to now: whole blocks enter `heard` as they begin, cut() takes back what is too much."""
+        """Let the DAC play up to now: whole blocks enter `heard` as they begin, _cut() takes back what is too much."""
         now = self._now_frame()
         while len(self.heard) < self._playing_to:
             self.heard.append(0)
         while self._playing_to <= now:
-            self._is_sounding = bool(self._queue)
-            if self._queue:
-                self.heard.extend(self._queue.pop(0))
-            else:
-                self.heard.extend(array("h", bytes(2 * BLOCK)))
+            if len(self._free) == len(self._ring) - 1:
+                self._free.pop(0)
+            self._ring[self._under_way] = None
+            self._free.append(self._under_way)
+            self._under_way = (self._under_way + 1) % len(self._ring)
+            self.heard.extend(self._ring[self._under_way] or self._silence)
             self._playing_to += BLOCK
 
     def _may_fail(self):
@@ -86,14 +93,13 @@ class FakeSpeaker:
         at, n = self._writes_at
         self._writes_at = (at, n + 1) if at == self._ticks_ms() else (self._ticks_ms(), 1)
         self.most_writes_at_once = max(self.most_writes_at_once, self._writes_at[1])
-        free_blocks = self._blocks - len(self._queue) - (1 if self._is_sounding else 0)
-        n = min(len(mv), free_blocks * 2 * BLOCK - len(self._filling), self.grain_bytes)
-        if n <= 0:
+        if not self._free:
             return 0
+        n = min(len(mv), self.grain_bytes)
         self._filling.extend(bytes(mv[:n]))
         assert len(self._filling) <= 2 * BLOCK, "a write that is not a whole block"
         if len(self._filling) == 2 * BLOCK:
-            self._queue.append(samples_of(self._filling))
+            self._ring[self._free.pop(0)] = samples_of(self._filling)
             self._filling = bytearray()
         return n
 
@@ -107,10 +113,11 @@ class FakeSpeaker:
         now = self._now_frame()
         if len(self.heard) > now:
             self.heard = self.heard[:now]
-        self._queue = []
+        self._ring = [None] * len(self._ring)
+        self._under_way = 0
+        self._free = []
         self._filling = bytearray()
-        self._playing_to = now
-        self._is_sounding = False
+        self._playing_to = now + BLOCK
 
     def deinit(self):
         self.stop()

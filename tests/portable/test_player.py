@@ -677,6 +677,35 @@ async def test_an_alert_never_talks_into_an_answer_and_an_answer_ends_an_alert()
     assert desk.speaker.sound_span_ms()[1] <= flushed_ms
 
 
+@stepped()
+async def test_sound_right_after_a_flush_starts_a_round_of_the_dma_later_and_the_clock_knows():
+    for blocks in (4, 16):
+        for pause_ms in (0, 20, 50, 120, 300):
+            desk = Desk(blocks=blocks)
+            desk.player.begin()
+            desk.write(pcm(ramp(0, 8000)))
+            await sleep_ms(300)
+            desk.player.flush()
+            await sleep_ms(pause_ms)
+            asked_ms = desk.now_ms()
+            n = len(desk.speaker.played())
+            assert desk.player.alert("tap")
+            idle_ms = None
+            audible = []
+            for _ in range(800):
+                audible.append(desk.player.is_audible)
+                if idle_ms is None and desk.player.is_idle:
+                    idle_ms = desk.now_ms()
+                await sleep_ms(1)
+            heard = desk.speaker.played()[n:]
+            for ms in range(1, 799):
+                if max(heard[16 * ms : 16 * ms + 16]) > 63:
+                    assert audible[ms] or audible[ms - 1], (blocks, pause_ms, ms)
+            _, end_ms = desk.speaker.sound_span_ms()
+            assert end_ms <= idle_ms <= end_ms + 3 * BLOCK_MS, (blocks, pause_ms, end_ms - asked_ms, idle_ms - asked_ms)
+            desk.task.cancel()
+
+
 # -- the heap
 
 

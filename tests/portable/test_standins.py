@@ -641,14 +641,14 @@ class Stage:
 
 
 def test_script_presses_waits_and_ends_the_run():
-    stage = Stage('press\nwait speaking 500 # comment\nsleep 20\nrelease\nwait said text~"good day"\n')
+    stage = Stage('press\nwait speaking 500 # comment\nsleep 60\nrelease\nwait said text~"good day"\n')
     key = machine.Pin(0, machine.Pin.IN, machine.Pin.PULL_UP)
     stage.run_ms(2)
     assert key.value() == 0
     stage.report('{"kind": "state", "state": "speaking"}')
-    stage.run_ms(15)
+    stage.run_ms(50)
     assert key.value() == 0
-    stage.run_ms(8)
+    stage.run_ms(15)
     assert key.value() == 1
     stage.report('{"kind": "said", "text": "bad day"}')
     stage.run_ms(2)
@@ -693,6 +693,14 @@ def test_a_wrong_script_names_line_and_what_is_allowed():
             script.parse(text, "test.txt", ("idle", "speaking"))
         for part in parts:
             assert part in str(caught.error), (part, str(caught.error))
+
+
+def test_no_finger_is_faster_than_a_debounced_button():
+    stage = Stage("press\nrelease\npress\nsleep 1\n")
+    stage.run_ms(200)
+    times = [t_ms for t_ms, what in stage.world.actions]
+    assert [what for _, what in stage.world.actions] == ["press", "release", "press"]
+    assert 40 <= times[1] - times[0] <= 42 and 40 <= times[2] - times[1] <= 42
 
 
 def test_a_tap_is_short_and_a_clip_can_be_waited_for():

@@ -199,7 +199,10 @@ def test_abort_drops_all_that_waits_and_sends_no_end():
     desk.push(2)
     desk.uplink.start()
     desk.push(2)
+    assert desk.uplink.abort_count == 0
     desk.uplink.abort()
+    assert desk.uplink.abort_count == 1
+    assert desk.uplink.ready.is_set(), "the bell may be for another message of the writer's"
     assert desk.take() is None and not desk.uplink.is_recording
     desk.push(1)
     desk.uplink.start()

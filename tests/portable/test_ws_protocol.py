@@ -5,6 +5,7 @@ import json
 
 import ws_protocol as ws
 from check import IS_MICROPYTHON, assert_no_allocation, raises
+from fake_peer import frame, unmask
 from ws_protocol import WSError, WSProtocol, WSRefused, close_into, seal
 
 NONCE = bytes(range(16))
@@ -26,22 +27,6 @@ def accept():
 
 def head():
     return GOOD_HEAD % accept()
-
-
-def frame(opcode, payload=b"", fin=True, first=0, length_bytes=None, mask=False):
-    """A frame as a server writes it, or as it must not."""
-    n = len(payload)
-    out = bytearray([(0x80 if fin else 0) | opcode | first])
-    if length_bytes is None:
-        length_bytes = 1 if n < 126 else (2 if n < 65536 else 8)
-    bit = 0x80 if mask else 0
-    if length_bytes == 1:
-        out.append(n | bit)
-    else:
-        out.append((126 if length_bytes == 2 else 127) | bit)
-        for i in range(length_bytes):
-            out.append(n >> (8 * (length_bytes - 1 - i)) & 0xFF)
-    return bytes(out) + (b"\0\0\0\0" if mask else b"") + payload
 
 
 def counting(n, start=0):
@@ -429,30 +414,6 @@ def test_utf8():
 
 
 # Frames of ours
-
-
-def unmask(data):
-    """(opcode, payload, rest) of one client frame; written anew from the RFC, not with the code under test."""
-    assert data[0] & 0x70 == 0 and data[0] & 0x80, "final, no reserved bits"
-    assert data[1] & 0x80, "masked"
-    n = data[1] & 0x7F
-    at = 2
-    if n == 126:
-        n = data[2] * 256 + data[3]
-        assert n > 125
-        at = 4
-    elif n == 127:
-        n = 0
-        for i in range(2, 10):
-            n = n * 256 + data[i]
-        assert n > 65535
-        at = 10
-    key = data[at : at + 4]
-    at += 4
-    payload = bytearray(n)
-    for i in range(n):
-        payload[i] = data[at + i] ^ key[i % 4]
-    return data[0] & 0x0F, payload, data[at + n :]
 
 
 def test_sealing_every_length_form_inside_guards():

@@ -17,7 +17,7 @@ def listen(keyboard, note):
     fd = sys.stdin.fileno()
     is_terminal = os.isatty(fd)
     with _one_key_at_a_time(fd) if is_terminal else contextlib.nullcontext():
-        reader = Keys(keyboard, note) if is_terminal else Lines(keyboard)
+        reader = Keys(keyboard, note) if is_terminal else Lines(keyboard, note)
         loop = asyncio.get_running_loop()
         try:
             loop.add_reader(fd, _feed, loop, fd, reader)
@@ -98,13 +98,15 @@ class Keys:
 class Lines:
     """Lines of a pipe or a file, passed on as they are; its end lets the speaker quit once it has done them."""
 
-    def __init__(self, keyboard):
+    def __init__(self, keyboard, note):
         self._keyboard = keyboard
+        self._note = note
         self._rest = b""
 
     def feed(self, data):
         if not data:
             self._line(self._rest)
+            self._note("end of the input: quit when it is done (at a terminal the keyboard is the button)")
             self._keyboard.send("quit")
             return
         parts = (self._rest + data).split(b"\n")

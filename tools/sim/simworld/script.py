@@ -6,7 +6,7 @@ One command a line; blank lines and what follows a `#` are ignored:
     wait KIND [FIELD=TEXT | FIELD~TEXT ...] [TIMEOUT_MS]
                                             until it reports that; = compares a field, ~ looks for a part of it
     wait clip_end [TIMEOUT_MS]              until the clip of the last `say` has been heard by the room
-    press | release                         the button
+    press | release                         the button; a release waits until the press is 40 ms old, and so on
     tap [MS]                                press for MS (default 100) and release, then 100 ms of nothing
     say FILE.wav                            the clip starts at the microphone now
     sleep MS
@@ -21,6 +21,8 @@ ends the run and names its line, what it wanted and what was last seen.
 
 DEFAULT_WAIT_MS = 20_000
 _AFTER_TAP_MS = 100
+_FINGER = ("press", "release", "tap")
+_FINGER_MS = 40  # no finger is faster, and a debounced button would not see it
 _BACKLOG = 64  # reports kept for later waits
 
 KINDS = ("boot", "state", "heard", "said", "turn", "error", "warning", "volume", "provision", "tool", "trace", "stop")
@@ -165,7 +167,7 @@ class Player:
     """Carries out commands one after the other; stepped by the world, never waits by itself.
 
     world  offers press() release() say(path) wifi(is_up) ntp(is_up) volume_key(direction or None) quit() clip_is_over()
-           and the attributes state, state_text()
+           and state, state_text(), button_moved_ms
     """
 
     def __init__(self, commands, name, world):
@@ -205,6 +207,8 @@ class Player:
         while True:
             if self._current is None:
                 if not self._commands:
+                    return
+                if self._commands[0].verb in _FINGER and now_ms - self._world.button_moved_ms < _FINGER_MS:
                     return
                 self._current = self._commands.pop(0)
                 self._since_ms = now_ms

@@ -158,6 +158,7 @@ class World:
         self.led = []  # [t_ms, pixel, ...]: each change of the pixels
         self.actions = []  # [t_ms, what]: what the person did
         self.button_pin = None
+        self.button_moved_ms = -1000
         self.volume_pins = {}  # "up"/"down" -> pin
         self.watchdog_us = 0  # 0: none was started
         self._watchdog_fed_us = 0
@@ -284,11 +285,15 @@ class World:
         self.note("press")
         if self._press_clip is not None:
             self.say(self._press_clip)
-        self.buttons.set(self.button_pin, True, self.now_us())
+        self._move_button(True)
 
     def release(self):
         self.note("release")
-        self.buttons.set(self.button_pin, False, self.now_us())
+        self._move_button(False)
+
+    def _move_button(self, is_down):
+        self.button_moved_ms = self.now_ms()
+        self.buttons.set(self.button_pin, is_down, self.now_us())
 
     def say(self, name):
         path = self._clips.get(name, name)
