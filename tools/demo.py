@@ -11,6 +11,7 @@ import os
 import time
 from array import array
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -101,7 +102,7 @@ async def _demo(interpreter, out, console):
                 speaker=base + "-speaker.wav",
                 mic_record=base + "-mic.wav",
                 timeout_s=_TIMEOUT_S,
-                on_line=lambda report: _show(console, report),
+                on_line=_Lines(console).show,
             )
             turns = cloud.turns[answered:]
             answered = len(cloud.turns)
@@ -115,21 +116,38 @@ async def _demo(interpreter, out, console):
     return 1 if faults else 0
 
 
+_MARKS = {
+    "first\nframe": "first_frame_ms",
+    "speech\nends": "release_ms",
+    "all\nsent": "complete_ms",
+    "first\ndelta": "first_delta_ms",
+    "first\nsample": "first_sample_ms",
+    "last\nsample": "last_sample_ms",
+}
+
 _STYLES = {"error": "red", "warning": "yellow", "heard": "cyan", "said": "green"}
 
 
-def _show(console, report):
-    """One line of what the speaker tells, as it comes."""
-    kind = report["kind"]
-    stamp = "%8.2f s  " % (report.get("t_ms", 0) % 10_000_000 / 1000)
-    if kind == "state":
-        console.print(stamp + report["state"], style="dim")
-    elif kind == "heard" and report["final"]:
-        console.print(stamp + "heard: " + report["text"], style="cyan")
-    elif kind in ("said", "error", "warning"):
-        console.print(stamp + kind + ": " + report["text"], style=_STYLES[kind])
-    elif kind == "output" and report["text"].strip():
-        console.print(report["text"], style="yellow")
+class _Lines:
+    """Shows what one run of the speaker tells, as it comes, with the seconds since its start."""
+
+    def __init__(self, console):
+        self._console = console
+        self._start_ms = None
+
+    def show(self, report):
+        kind = report["kind"]
+        if kind == "output":
+            if report["text"].strip():
+                self._console.print(report["text"], style="yellow", soft_wrap=True)
+            return
+        if self._start_ms is None:
+            self._start_ms = report["t_ms"]
+        stamp = "%7.2f s  " % ((report["t_ms"] - self._start_ms) / 1000)
+        if kind == "state":
+            self._console.print(stamp + report["state"], style="dim")
+        elif kind == "heard" and report["final"] or kind in ("said", "error", "warning"):
+            self._console.print(stamp + kind + ": " + report["text"], style=_STYLES[kind], soft_wrap=True)
 
 
 def _faults(scene, result, turns, base):
@@ -171,7 +189,8 @@ def _faults(scene, result, turns, base):
 
 def _uplink_faults(turn, base):
     """Every sample of the question stands in the microphone's record, without a gap."""
-    _, spoken = listen.read_wav(base + "-mic.wav")
+    _, room = listen.read_wav(base + "-mic.wav")
+    spoken = array("h", (sample & ~3 for sample in room))  # 16 of the microphone's bits, 12 dB down and up again
     got = array("h", turn.utterance.pcm)
     heard = listen.find_answer(spoken, got)
     if heard is None or len(heard.samples) != len(got):
@@ -179,18 +198,22 @@ def _uplink_faults(turn, base):
 
 
 def _print_summary(console, rows, out, seconds):
-    table = Table(title="\nThe turns, in ms since the press (or since the first sign of the turn)")
-    table.add_column("scene")
-    table.add_column("outcome")
-    names = ("first_frame_ms", "release_ms", "complete_ms", "first_delta_ms", "first_sample_ms", "last_sample_ms")
-    for name in names:
-        table.add_column(name[:-3].replace("_", " "), justify="right")
-    table.add_column("underruns", justify="right")
-    table.add_column("free heap", justify="right")
+    table = Table(
+        title="\nEach turn, in ms since the press (in free talk since the first word)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for header in ("scene", "outcome"):
+        table.add_column(header, no_wrap=True)
+    for header in _MARKS:
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("under-\nruns", justify="right")
+    table.add_column("heap\nfree KB", justify="right")
     for scene, turn in rows:
-        marks = [str(turn[name]) if turn[name] >= 0 else "–" for name in names]
+        marks = [str(turn[name]) if turn[name] >= 0 else "–" for name in _MARKS.values()]
         heap = turn["heap_free_bytes"]
-        heap_text = "%d KB" % (heap // 1024) if heap >= 0 else "–"
+        heap_text = str(heap // 1024) if heap >= 0 else "–"
         table.add_row(scene.name, turn["outcome"], *marks, str(turn["underruns"]), heap_text)
     console.print(table)
-    console.print("listen: %s/*-speaker.wav, said to it: *-mic.wav; %.0f s" % (out, seconds), highlight=False)
+    console.print("listen to %s/*-speaker.wav; what was said is in *-mic.wav (%.0f s altogether)" % (out, seconds))

@@ -101,6 +101,8 @@ class Player:
         self._first_is_out = False  # the first sample of this answer went to the DMA
         self._has_written = False  # of this answer, to the DMA, since it ran dry
         self._has_sounded = False  # anything in the DMA since it was started; else its end means nothing
+        self._is_fresh = False  # the DMA was restarted at _restarted_ms and may be in its first round
+        self._restarted_ms = 0
         self._end_ms = 0  # the sample clock: when the DMA will be empty
         self._end_rest = 0  # its fraction, in 1/rate ms
         self._last_sample_ms = 0  # when the last sample that is not padding will have left
@@ -224,10 +226,9 @@ class Player:
             self._state = _IDLE
         if self._has_sounded and ticks_diff(self._end_ms, now_ms) + self._block_ms > 0:
             self._count_recalled(now_ms)
-            self._has_sounded = False
             self._gate.silence_from(now_ms)
             try:
-                self._speaker.stop()
+                self._restart()
             except AudioError as error:
                 self._fail(error)
         if n:
@@ -412,9 +413,7 @@ class Player:
             self._trust_full_dma(now_ms)
             return False
         if not self._has_sounded or ticks_diff(now_ms, self._end_ms) > 0:
-            self._end_ms = now_ms
-            self._end_rest = 0
-            self._has_sounded = True
+            self._start_clock(now_ms)
         self._last_sample_ms = ticks_add(self._end_ms, self._pending_samples * 1000 // self._rate_hz + 1)
         self._end_rest += _BLOCK_FRAMES * 1000
         self._end_ms = ticks_add(self._end_ms, self._end_rest // self._rate_hz)
@@ -428,6 +427,21 @@ class Player:
                 if not self._first_is_out:
                     self._first_sample()
         return True
+
+    def _start_clock(self, now_ms):
+        """The DMA was empty. After a restart the first block that it takes is one that it has just been through, so it
+        is heard when the round is over; later on it is the next one.
+        """
+        self._has_sounded = True
+        self._end_ms = now_ms
+        self._end_rest = 0
+        if self._is_fresh:
+            round_ms = self._dma_blocks * _BLOCK_FRAMES * 1000 // self._rate_hz + 1
+            round_over_ms = ticks_add(self._restarted_ms, round_ms)
+            if ticks_diff(round_over_ms, now_ms) > 0:
+                self._end_ms = round_over_ms
+            else:
+                self._is_fresh = False
 
     def _trust_full_dma(self, now_ms):
         """The DMA is full, so between its depth less one block and its depth are left: keeps the clocks together."""
@@ -464,6 +478,12 @@ class Player:
     def _repair(self):
         self._state = _IDLE
         try:
-            self._speaker.stop()
+            self._restart()
         except AudioError as error:
             self._fail(error)
+
+    def _restart(self):
+        self._has_sounded = False
+        self._speaker.stop()
+        self._is_fresh = True
+        self._restarted_ms = self._ports.ticks_ms()

@@ -41,7 +41,6 @@ class Uplink:
         self.ready = asyncio.Event()  # set when something was queued, cleared when next() finds nothing
         self.frame = None  # after next(): the oldest frame, a memoryview; the first frame_bytes are valid
         self.frame_bytes = 0
-        self.abort_count = 0  # tells the writer that the next frame begins an utterance though no END came
         self.dropped_frames = 0  # since the start of the speaker
         self.utterance_frames = 0  # frames of the utterance that is open or was the last one, pre-roll included
         self.abort_count = 0  # lets the writer tell that a new utterance follows one which has no END
@@ -137,7 +136,6 @@ class Uplink:
         self._state = _PREROLL
         self.abort_count += 1
         self._queue.clear()
-        self.abort_count += 1
 
     def forget_preroll(self):
         """Drop what was kept from before the next start(); an open utterance is left alone."""
