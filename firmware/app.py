@@ -29,6 +29,8 @@ _LIMITS_FROM_CONFIG = (
 )  # fmt: skip
 _RESTING = (table.IDLE, table.STANDBY, table.OFFLINE)
 
+_speaker = None  # the last one made, for dump_trace
+
 EXIT_OK = 0
 EXIT_BROKEN = 1
 EXIT_SETTINGS = 2
@@ -36,12 +38,14 @@ EXIT_SETTINGS = 2
 
 def main(path=None, ports=None):
     """Run the speaker until Ctrl-C. Returns 0; 1 when a part broke, 2 when the settings are wrong: both are reported."""
+    global _speaker
     try:
         config = settings.load(path or CONFIG_PATH)
         speaker = Speaker(config, boards.load(config.board), ports or world.real())
     except errors.PipitError as error:
         report.say("error", compat.ticks_ms(), error_kind=error.kind, text=error.text)
         return EXIT_SETTINGS
+    _speaker = speaker
     death = None
     try:
         death = asyncio.run(speaker.run())
@@ -53,6 +57,13 @@ def main(path=None, ports=None):
         return EXIT_BROKEN
     report.say("stop", compat.ticks_ms(), text="stopped by Ctrl-C")
     return EXIT_OK
+
+
+def dump_trace():
+    """Print the event trace of the speaker that runs, or that Ctrl-C has stopped: for the REPL."""
+    if _speaker is not None:
+        for line in _speaker.trace.lines():
+            print(line)
 
 
 class Speaker:

@@ -104,5 +104,4 @@ ROWS = (
     ("retry_max_ms", INT, 60_000, (100, 3_600_000), "longest pause before a new attempt"),
     ("message_max_bytes", INT, 65_536, (4096, 1_048_576), "longest message taken from the cloud"),
     ("rx_buffer_bytes", INT, 16_384, (1024, 65_536), "memory for reading; grows up to message_max_bytes"),
-    ("watchdog_ms", INT, 0, (10_000, 120_000, 0), "restart the board when it hangs for so long; 0: off"),
 )  # fmt: skip

@@ -65,13 +65,13 @@ class Trace:
         self._arg[at] = arg if -0x40000000 <= arg < 0x40000000 else -1
         self.count += 1
 
-    def entries(self):
-        """Yield (t_ms, code, arg), oldest first."""
-        for i in range(max(0, self.count - self._capacity), self.count):
+    def entries(self, most=0):
+        """Yield (t_ms, code, arg), oldest first; most: only the newest so many, 0 for all."""
+        for i in range(max(0, self.count - min(most or self._capacity, self._capacity)), self.count):
             at = i % self._capacity
             yield self._t_ms[at], self._code[at], self._arg[at]
 
-    def lines(self):
-        """Yield one readable line per entry, oldest first."""
-        for t_ms, code, arg in self.entries():
+    def lines(self, most=0):
+        """Yield one readable line per entry, oldest first; most: only the newest so many, 0 for all."""
+        for t_ms, code, arg in self.entries(most):
             yield "%10d %-13s %d" % (t_ms, NAMES[code] if code < len(NAMES) else code, arg)

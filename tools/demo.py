@@ -112,7 +112,7 @@ async def _demo(interpreter, out, console):
     for fault in faults:
         console.print("[red]wrong:[/red] " + fault, soft_wrap=True)
     if not faults:
-        console.print("[green]every sample the cloud sent and the user did not interrupt was played, in order.[/green]")
+        console.print("[green]Every sample the cloud sent and the user did not interrupt was played, in order.[/green]")
     return 1 if faults else 0
 
 
@@ -122,7 +122,6 @@ _MARKS = {
     "all\nsent": "complete_ms",
     "first\ndelta": "first_delta_ms",
     "first\nsample": "first_sample_ms",
-    "last\nsample": "last_sample_ms",
 }
 
 _STYLES = {"error": "red", "warning": "yellow", "heard": "cyan", "said": "green"}
@@ -208,12 +207,12 @@ def _print_summary(console, rows, out, seconds):
         table.add_column(header, no_wrap=True)
     for header in _MARKS:
         table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("under-\nruns", justify="right")
-    table.add_column("heap\nfree KB", justify="right")
+    table.add_column("gaps", justify="right")
+    table.add_column("heap\nKB", justify="right")
     for scene, turn in rows:
         marks = [str(turn[name]) if turn[name] >= 0 else "–" for name in _MARKS.values()]
         heap = turn["heap_free_bytes"]
         heap_text = str(heap // 1024) if heap >= 0 else "–"
         table.add_row(scene.name, turn["outcome"], *marks, str(turn["underruns"]), heap_text)
     console.print(table)
-    console.print("listen to %s/*-speaker.wav; what was said is in *-mic.wav (%.0f s altogether)" % (out, seconds))
+    console.print("Listen to %s/*-speaker.wav; what was said is in *-mic.wav (%.0f s altogether)" % (out, seconds))

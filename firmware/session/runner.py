@@ -11,6 +11,7 @@ from ..compat import const, mem_free_bytes, ticks_add, ticks_diff
 from . import table, turn
 
 _DEADLINE_POLL_MS = const(100)
+_TRACE_LINES = const(40)  # the newest, shown with a failure
 
 
 class Runner:
@@ -333,6 +334,7 @@ class Runner:
         if self._turn is not None:
             self._turn.end(turn.FAILED)
             self._end_turn()
+        report.say("trace", self._ports.ticks_ms(), lines=list(self._trace.lines(_TRACE_LINES)))
 
     def _note(self):
         error = self.error

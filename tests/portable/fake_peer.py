@@ -6,6 +6,7 @@ import hashlib
 
 from check import ports
 from firmware import trace
+from firmware.errors import LinkError
 
 PLENTY = 1 << 29
 
@@ -109,7 +110,8 @@ class FakeStream:
         return n
 
     def write(self, buf, at, n):
-        assert not self.is_closed, "a write on a closed stream"
+        if self.is_closed:
+            raise LinkError("the connection is closed")
         assert n > 0
         self._raise()
         offer = bytes(memoryview(buf)[at : at + n])
@@ -130,7 +132,7 @@ class FakeStream:
         return self._wait_readable()
 
     async def _wait_readable(self):
-        while not (self._incoming or self._is_ended or self.is_closed or self.error):
+        while not (self.has_incoming() or self._is_ended or self.is_closed or self.error):
             self._news.clear()
             await self._news.wait()
 
@@ -147,6 +149,9 @@ class FakeStream:
         self.is_closed = True
         self._news.set()
         self._wants_room.set()
+
+    def has_incoming(self):
+        return len(self._incoming) > 0
 
     def _raise(self):
         if self.error is not None:

@@ -71,7 +71,7 @@ def test_the_names_that_the_parts_rely_on():
         "uplink_queue_ms tap_ms tail_ms preroll_ms listen_max_ms press_wait_ms answer_wait_ms stall_ms free_idle_ms "
         "multi_tap_ms keep_link_ms connect_timeout_ms idle_timeout_ms close_timeout_ms ping_ms ring_full_wait_ms "
         "retry_min_ms retry_max_ms tls_verify tls_roots ntp_host clock_timeout_ms wifi_ssid wifi_password "
-        "wifi_timeout_ms log_transcripts message_max_bytes rx_buffer_bytes watchdog_ms allow_plain_ws"
+        "wifi_timeout_ms log_transcripts message_max_bytes rx_buffer_bytes allow_plain_ws"
     ).split():
         assert hasattr(settings, name), name
 
@@ -137,8 +137,8 @@ def test_limits_are_inclusive():
 
 def test_a_special_value_outside_the_range():
     assert parse('"keep_link_ms": 0').keep_link_ms == 0
-    assert parse('"watchdog_ms": 10000').watchdog_ms == 10000
-    refuse('"watchdog_ms": 5', "watchdog_ms", "0, or a whole number from 10000 to 120000")
+    assert parse('"keep_link_ms": 1000').keep_link_ms == 1000
+    refuse('"keep_link_ms": 5', "keep_link_ms", "0, or a whole number from 1000 to 86400000")
 
 
 def test_a_long_value_is_cut_in_the_error():

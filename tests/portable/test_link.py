@@ -799,6 +799,8 @@ class ThinStream(FakeStream):
     def readinto(self, mv):
         if not self.is_thin:
             return super().readinto(mv)
+        if self.is_closed:
+            return 0
         n = self.inbox_bytes
         if not n:
             return None
@@ -806,6 +808,10 @@ class ThinStream(FakeStream):
         for i in range(n):
             mv[i] = self.inbox[i]
         return n
+
+
+    def has_incoming(self):
+        return self.inbox_bytes > 0 if self.is_thin else super().has_incoming()
 
 
 class ThinUplink:

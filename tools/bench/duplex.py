@@ -1,0 +1,106 @@
+"""Runs the whole speaker against an endless answer on loopback and says what a pair of 20 ms frames costs."""
+
+import asyncio
+import json
+import os
+import shutil
+import tempfile
+
+from tools import ROOT, ToolError
+from tools.bench.peer import EndlessAnswer
+from tools.cloud.authority import Authority
+from tools.sim import runner
+
+PROGRAM = os.path.join(ROOT, "tools", "bench", "device", "duplex.py")
+FRAME_MS = 20
+_START_LIMIT_S = 30
+
+
+class Pair:
+    """What one run showed.
+
+    frames          pairs of 20 ms that were measured
+    heap_bytes      taken from the heap per pair; None on CPython
+    cpu_us          processor time of the speaker's process per pair, stand-ins and kernel included
+    """
+
+    def __init__(self, report, cpu_ns, is_micropython):
+        self.report = report
+        self.frames = report["frames"]
+        self.heap_bytes = report["heap_bytes"] / self.frames if is_micropython else None
+        self.cpu_us = cpu_ns / 1000 / self.frames
+
+
+async def run(interpreter="micropython", codec="g711a", downlink_hz=16000, tls=True, warm_ms=1500, measured_ms=6000,
+              app_root=ROOT, heapsize="16M", config=None):
+    """A Pair. ToolError when the speaker did not get there; PCM down is at downlink_hz."""
+    folder = tempfile.mkdtemp(prefix="pipit-bench-")
+    try:
+        authority = Authority(folder)
+        os.rename(authority.der_folder, os.path.join(folder, "tls_roots"))
+        bytes_per_s = 2 * downlink_hz if codec == "pcm" else 8000
+        async with EndlessAnswer(bytes_per_s, authority.server_context() if tls else None) as peer:
+            _write(folder, "config.json", dict({
+                "board": "sim", "cloud_url": peer.url, "token": "pat_bench", "bot_id": runner.BOT_ID, "mode": "free",
+                "uplink_codec": codec, "downlink_codec": codec, "downlink_hz": downlink_hz if codec == "pcm" else 8000,
+                "wifi_ssid": "bench", "wifi_password": "benchbench", "volume_percent": 70,
+            }, **(config or {})))  # fmt: skip
+            settings = {"root": ROOT, "app_root": app_root, "warm_ms": warm_ms, "measured_ms": measured_ms}
+            path = _write(folder, "settings.json", settings)
+            command = runner.command_for(interpreter, None if interpreter == "cpython" else heapsize) + [PROGRAM, path]
+            pair = await _run_child(command, folder, (warm_ms + measured_ms) / 1000 + _START_LIMIT_S)
+        if not peer.frames:
+            raise ToolError("the speaker sent no audio")
+        return pair
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(folder, name, values):
+    path = os.path.join(folder, name)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(values, file)
+    return path
+
+
+async def _run_child(command, folder, limit_s):
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    marks = {}
+    other = []
+
+    async def read():
+        async for line in process.stdout:
+            try:
+                report = json.loads(line)
+            except ValueError:
+                other.append(line.decode("utf-8", "replace"))
+                continue
+            marks[report["mark"]] = (report, _cpu_ns(process.pid))
+            if report["mark"] == "end":
+                return
+
+    try:
+        await asyncio.wait_for(read(), limit_s)
+    except asyncio.TimeoutError:
+        other.append("(no end after %d s)" % limit_s)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        errors = (await process.stderr.read()).decode("utf-8", "replace")
+        await process.wait()
+    if "end" not in marks:
+        raise ToolError("the measured speaker failed:\n%s%s" % ("".join(other), errors[-3000:]))
+    cpu_ns = marks["end"][1] - marks["begin"][1]
+    return Pair(marks["end"][0], cpu_ns, "micropython" in os.path.basename(command[0]) or "mpy" in command[0])
+
+
+def _cpu_ns(pid):
+    """Processor time of a process so far."""
+    try:
+        with open("/proc/%d/schedstat" % pid) as file:
+            return int(file.read().split()[0])
+    except OSError:
+        return 0  # not Linux: shown as 0
