@@ -29,6 +29,7 @@ _WATCH_MS = const(1000)
 _REFUSAL_WAIT_MS = const(1000)  # for the body of a refusal, which is only good for its text
 _SECRET_MIN_LETTERS = const(8)
 
+_GIVEN_UP = "the connection was given up while it was made"
 _NORMAL_CODES = (1000, 1001, ws.NO_CLOSE_CODE)
 # What a close code of the peer asks for; others say that we broke the protocol.
 _CLOSE_KINDS = {1008: errors.REFUSED, 1011: errors.BUSY, 1012: errors.BUSY, 1013: errors.BUSY, 1014: errors.BUSY}
@@ -142,7 +143,7 @@ class Link:
             request = self._protocol.handshake(place, path, headers, self._ports.random_bytes(16))
             self._stream = await self._ports.connect(address, host, tls, limit_ms)
             if self._is_over:
-                raise LinkError("the connection was given up while it was made")
+                raise LinkError(_GIVEN_UP)
             await self._shake_hands(request, max(1, limit_ms - ticks_diff(self._ports.ticks_ms(), began_ms)))
             self._is_open = True
         except ValueError as error:
@@ -152,10 +153,13 @@ class Link:
         except (WSError, LinkError) as error:
             if self._is_late:
                 raise LinkError("%s does not answer the WebSocket handshake: try again" % host, errors.TIMEOUT)
+            if self._is_over:
+                raise LinkError(_GIVEN_UP)
             raise PeerError(error.text, error.close_code) if isinstance(error, WSError) else error
         finally:
             if not self._is_open:
                 self._give_up()
+                self._release()
         self.headers = self._protocol.headers
         self._last_heard_ms = self._ports.ticks_ms()
 
@@ -165,7 +169,6 @@ class Link:
         self._over.set()
         if self._stream is not None:
             self._stream.close()
-        self._release()
 
     async def _shake_hands(self, request, limit_ms):
         watchdog = asyncio.create_task(self._close_stream_after(limit_ms, True))
