@@ -4,10 +4,10 @@ It decides nothing about sound, protocol or state: those have rooms of their own
 """
 
 import asyncio
-import gc
 import json
 
-from . import boards, compat, config as settings, connector, errors, events, ports as world, report, tasks, trace
+from . import boards, collector, compat, config as settings, connector, errors, events, report, tasks, trace
+from . import ports as world
 from .audio import codec, gate, intake, player, recorder, uplink
 from .clouds import coze
 from .compat import const
@@ -76,6 +76,8 @@ class Speaker:
         self.config = config
         self.ports = ports
         self.trace = trace.Trace(ports.ticks_ms)
+        self.collector = collector.Collector(ports, self.trace)
+        self._is_thinking = False
         self._remarks = boards.remarks(board, config)
         _switch_on_amplifier(machine, board["amp_enable"])
         self._make_controls(machine, board)
@@ -197,6 +199,9 @@ class Speaker:
             self._poll_buttons()
             if polls % _LED_EVERY_POLLS == 0:
                 self._led.step()
+                if self._is_thinking:
+                    self._is_thinking = False  # once a question, some ms after its last byte
+                    self.collector.collect_if_low()
             if polls % _WIFI_EVERY_POLLS == 0:
                 self.connector.check_wifi()
             polls = (polls + 1) % _WIFI_EVERY_POLLS
@@ -234,9 +239,8 @@ class Speaker:
     def _show_state(self, state):
         self._led.show(led.pattern_name(state, self.config.mode == "free"))
         if state in _RESTING and not self.player.is_audible:
-            before_ms = self.ports.ticks_ms()
-            gc.collect()  # now, when nobody hears it
-            self.trace.add(trace.GC, compat.ticks_diff(self.ports.ticks_ms(), before_ms))
+            self.collector.collect()
+        self._is_thinking = state == table.THINKING
 
     def _is_quiet(self):
         return not self.uplink.is_recording and self.player.is_idle and not self.player.is_audible

@@ -170,29 +170,60 @@ if IS_MICROPYTHON:
     class _KeepingIOQueue(_core.IOQueue):
         """asyncio's queue registers a socket anew for each wait, 120 bytes of heap on a 64-bit MicroPython 1.25.
 
-        This one keeps the entry of a kept socket, asleep (event mask 0) between waits: [reader, writer, socket, is_asleep].
+        This one keeps the entry of a kept socket, asleep (event mask 0) between waits:
+        [reader, writer, socket, is_asleep].
+        It finds that entry by looking, because id() of a high address is a new long integer each time.
         It also lets one task be cancelled without forgetting the other one that waits for the same socket.
         """
 
         def __init__(self, old):
             self.poller = old.poller
             self.map = old.map
+            self.kept = []  # the entries of kept sockets; they stand in the map too
 
         def keep(self, sock):
-            self.map[id(sock)] = [None, None, sock, True]
+            entry = [None, None, sock, True]
+            self.kept.append(entry)
+            self.map[id(sock)] = entry
             self.poller.register(sock, 0)
 
         def forget(self, sock):
-            entry = self.map.pop(id(sock), None)
+            entry = self._kept_entry(sock)
             if entry is not None:
+                self.kept.remove(entry)
+                self.map.pop(id(sock))
                 self.poller.unregister(sock)
-                for i in (0, 1):
-                    if entry[i] is not None:
-                        _core._task_queue.push(entry[i])
+                self._wake(entry, select.POLLIN | select.POLLOUT)
+
+        def _kept_entry(self, sock):
+            for entry in self.kept:
+                if entry[2] is sock:
+                    return entry
+            return None
+
+        def _wake(self, entry, flags):
+            """Make ready whoever waits for one of these flags; an error wakes both."""
+            if flags & ~select.POLLOUT and entry[0] is not None:
+                _core._task_queue.push(entry[0])
+                entry[0] = None
+            if flags & ~select.POLLIN and entry[1] is not None:
+                _core._task_queue.push(entry[1])
+                entry[1] = None
+
+        def wait_io_event(self, dt_ms):
+            for sock, flags in self.poller.ipoll(dt_ms):
+                entry = self._kept_entry(sock)
+                if entry is None:
+                    entry = self.map[id(sock)]
+                self._wake(entry, flags)
+                if entry[0] is None and entry[1] is None:
+                    self._dequeue(sock)
+                else:
+                    self.poller.modify(sock, select.POLLOUT if entry[0] is None else select.POLLIN)
 
         def _enqueue(self, sock, i):
-            entry = self.map.get(id(sock))
-            if entry is None or len(entry) < 4:
+            entry = self._kept_entry(sock)
+            if entry is None:
                 return _core.IOQueue._enqueue(self, sock, i)
             assert entry[i] is None  # one task may wait to read, one to write
             entry[i] = _core.cur_task
@@ -208,11 +239,13 @@ if IS_MICROPYTHON:
 
         def _dequeue(self, sock):
             # Called when nobody waits any more. Called for a sleeper, it is an error that would wake the loop for ever.
-            entry = self.map[id(sock)]
-            if len(entry) == 4 and not entry[3]:
+            entry = self._kept_entry(sock)
+            if entry is not None and not entry[3]:
                 entry[3] = True
                 self.poller.modify(sock, 0)
             else:
+                if entry is not None:
+                    self.kept.remove(entry)
                 _core.IOQueue._dequeue(self, sock)
 
         def remove(self, task):

@@ -25,6 +25,7 @@ from ..errors import CloudError, ConfigError, LinkError, PeerError, PipitError
 _MESSAGES_MAX = const(32)  # control messages that may wait; more means that nothing goes out any more
 _AUDIO_BUFFER_BYTES = const(2048)  # one frame of 20 ms as a message: 640 bytes in base64 and some JSON around it
 _KEY_POOL_BYTES = const(64)  # one draw of chance serves 16 frames
+_WRITES_IN_A_ROW = const(4)  # then others may run: a queue full of frames must not hold up the sound
 _WATCH_MS = const(1000)
 _REFUSAL_WAIT_MS = const(1000)  # for the body of a refusal, which is only good for its text
 _SECRET_MIN_LETTERS = const(8)
@@ -371,8 +372,10 @@ class Link:
             text = "the cloud closed the connection with code %d" % code
             kind = _CLOSE_KINDS.get(code, errors.CONNECT if code >= 3000 else errors.PROTOCOL)
             self._reason = CloudError(text + (": " + reason if reason else ""), kind, code)
-        # Answer with the same code; an empty one with 1000. The server then ends the TCP connection (RFC 6455 7.1.1).
+        # Answer with the same code; an empty one with 1000.
         self._begin_close(1000 if code == ws.NO_CLOSE_CODE else code, True)
+        if self._is_close_sent:
+            self._end(self._reason)
 
     def _end_of_stream(self):
         if self._is_closing:
@@ -385,9 +388,11 @@ class Link:
     async def _write(self):
         stream = self._stream
         ports = self._ports
+        in_a_row = 0
         try:
             while not self._is_over:
                 if not self._choose():
+                    in_a_row = 0
                     self._uplink.ready.clear()
                     await self._bell
                     continue
@@ -406,7 +411,10 @@ class Link:
                         at += n
                 self._is_writing = False
                 self._after_write()
-                await ports.sleep_ms(0)  # a queue full of frames must not hold up the sound
+                in_a_row += 1
+                if in_a_row >= _WRITES_IN_A_ROW:
+                    in_a_row = 0
+                    await ports.sleep_ms(0)
         except asyncio.CancelledError:
             self._end(LinkError("a write was cancelled"))  # half a frame may be out: no other may follow it
             raise
@@ -492,8 +500,10 @@ class Link:
             self._session.complete_sent()
         elif kind == _CLOSE:
             self._is_close_sent = True
-            if isinstance(self._reason, PeerError):
-                self._end(self._reason)  # nothing it says could be trusted
+            # Nobody waits for the server to end the TCP stream, as RFC 6455 7.1.1 would like: MicroPython's readinto
+            # reads on after the last bytes and swallows the end that TLS announces. Who broke the protocol is not heard.
+            if self.close_code or isinstance(self._reason, PeerError):
+                self._end(self._reason)
 
     # Watching
 

@@ -58,7 +58,7 @@ def resolve(host, port):
     """The address of host for connect(). Blocks the loop on MicroPython, for seconds when the network is bad."""
     try:
         return compat.resolve_host(host, port)
-    except (OSError, IndexError) as error:
+    except (OSError, ValueError, IndexError) as error:  # ValueError: CPython, a name that no DNS could hold
         number = error.errno if isinstance(error, OSError) else 0
         raise LinkError(
             "no address for %s: check the host name in cloud_url and the DNS of the network" % host,

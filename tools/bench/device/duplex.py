@@ -3,8 +3,9 @@
     micropython duplex.py SETTINGS.json        python3 duplex.py SETTINGS.json
 
 Child process of tools.bench.duplex, in a folder with config.json and tls_roots/. Free talk on a board without echo:
-the microphone streams while the answer plays. SETTINGS: root, app_root, warm_ms, measured_ms. Prints one JSON line with
-what the measured time cost; the collector rests meanwhile.
+the microphone streams while the answer plays. SETTINGS: root, app_root, way ("ours", or "straight" for the baseline of
+straight.py), warm_ms, measured_ms. Prints one JSON line with what the measured time cost; the collector rests while
+the heap is measured and works while time is.
 """
 
 import asyncio
@@ -19,53 +20,106 @@ def main(path):
     root = settings["root"]
     app_root = settings["app_root"]
     sys.path[:] = [app_root, app_root + "/lib", root + "/tools/bench/device"] + sys.path[1:]
-    from firmware import app, report
-
     import thin
 
     thin.install()
-    report.sink = lambda line: None
-    from firmware import boards, config, ports
-
-    speaker = app.Speaker(config.load("config.json"), boards.load("sim"), ports.real())
-    asyncio.run(_measure(speaker, thin, settings))
+    way = Ours(thin) if settings["way"] == "ours" else Straight(thin)
+    asyncio.run(_measure(way, settings))
 
 
-async def _measure(speaker, thin, settings):
-    life = asyncio.create_task(speaker.run())
-    session = speaker.session
-    sleep_ms = speaker.ports.sleep_ms
-    await _until(sleep_ms, lambda: session.state == "idle")
-    session.post("press")
-    await _until(sleep_ms, lambda: session.state == "speaking")
-    await sleep_ms(settings["warm_ms"])
-    meter = Meter()
-    heard = thin.I2S.opened[thin.I2S.RX]
-    played = thin.I2S.opened[thin.I2S.TX]
-    start = (speaker.recorder.frames, speaker.player.samples_played, heard.bytes, played.bytes)
+class Ours:
+    """The firmware itself."""
+
+    def __init__(self, thin):
+        from firmware import app, boards, config, ports, report
+
+        report.sink = lambda line: None
+        self._thin = thin
+        self._speaker = app.Speaker(config.load("config.json"), boards.load("sim"), ports.real())
+
+    async def begin(self):
+        """Both ways are busy when this returns; gives the task that must be held."""
+        life = asyncio.create_task(self._speaker.run())
+        session = self._speaker.session
+        await _until(lambda: session.state == "idle")
+        session.post("press")
+        await _until(lambda: session.state == "speaking")
+        return life
+
+    def counts(self):
+        """(frames sent, samples played, troubles so far)"""
+        speaker = self._speaker
+        troubles = speaker.player.underruns + speaker.uplink.dropped_frames + (speaker.session.state != "speaking")
+        return speaker.recorder.frames, speaker.player.samples_played, troubles
+
+
+class Straight:
+    """The baseline on the same board, the same connection, the same sound."""
+
+    def __init__(self, thin):
+        import straight
+
+        from firmware import boards, compat, config
+        from firmware.net import stream
+
+        self._config = values = config.load("config.json")
+        board = boards.load("sim")
+        mic = board["mic"]
+        I2S = thin.I2S
+        rate_hz = values.downlink_hz if values.downlink_codec == "pcm" else 8000
+        self._pair = straight.WholePair(
+            I2S(0, 0, 0, 0, I2S.RX, 16, 0, mic["rate_hz"], mic["ibuf_bytes"]),
+            I2S(1, 0, 0, 0, I2S.TX, 16, 0, rate_hz, boards.speaker_ibuf_bytes(board, rate_hz)),
+            values.uplink_codec,
+            mic["gain_q8"],
+            125,
+        )
+        is_tls, self._host, self._port, self._path = stream.split_url(values.cloud_url)
+        self._tls = stream.tls_context("tls_roots") if is_tls else None
+
+    async def begin(self):
+        headers = ["Authorization: Bearer " + self._config.token]
+        pair = self._pair
+        life = asyncio.create_task(pair.run(self._host, self._port, self._path + "?bot_id=1", self._tls, headers))
+        await _until(lambda: pair.samples_played > 0)
+        return life
+
+    def counts(self):
+        return self._pair.frames, self._pair.samples_played, 0
+
+
+async def _measure(way, settings):
+    life = await way.begin()
+    await asyncio.sleep(settings["warm_ms"] / 1000)
+    half_s = settings["measured_ms"] / 2000
+    frames, played, troubles = way.counts()
     cpu_ns = processor_ns()
+    await asyncio.sleep(half_s)
+    cpu_ns = processor_ns() - cpu_ns
+    timed_frames = way.counts()[0] - frames
+    meter = Meter()
     meter.start()
-    await sleep_ms(settings["measured_ms"])
+    before = way.counts()[0]
+    await asyncio.sleep(half_s)
     n_bytes = meter.stop()
+    after = way.counts()
     print(
         json.dumps({
-            "cpu_ns": processor_ns() - cpu_ns,
-            "heap_bytes": n_bytes,
-            "frames": speaker.recorder.frames - start[0],
-            "samples_played": speaker.player.samples_played - start[1],
-            "underruns": speaker.player.underruns,
-            "dropped_frames": speaker.uplink.dropped_frames,
-            "state": session.state,
+            "cpu_us": cpu_ns / 1000 / timed_frames,
+            "heap_bytes": n_bytes / (after[0] - before),
+            "frames": after[0] - frames,
+            "samples_played": after[1] - played,
+            "troubles": after[2] - troubles,
         })
     )
     life.cancel()
 
 
-async def _until(sleep_ms, condition):
+async def _until(condition):
     for _ in range(1000):
         if condition():
             return
-        await sleep_ms(10)
+        await asyncio.sleep(0.01)
     raise RuntimeError("the speaker did not get there in 10 s")
 
 

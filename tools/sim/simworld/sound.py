@@ -5,6 +5,7 @@ not a bus was open then. So the two WAV files of a run can be laid over each oth
 """
 
 import struct
+from array import array
 
 from . import wav
 
@@ -13,13 +14,15 @@ _NOISE_SAMPLES = 8191  # a prime, so that the noise does not hum at a frame rate
 MIC_RATE_HZ = 16000  # of every clip, and of the microphone record
 SPAN_GAP_SAMPLES = 320  # so many zeros in a row end a span of sound; more than a DMA block, see Record._note_sound
 _ZEROS_BYTES = 2048
+_ECHO_KEPT_MS = 2000  # of what was played; a microphone that nobody reads for longer than this hears no echo
 _MAX_SPANS = 2000  # of a record; later ones are counted but not listed
 
 
 class Ear:
-    """The room at the microphone: silence or faint noise, and one clip at a time."""
+    """The room at the microphone: silence or faint noise, one clip at a time, and the loudspeaker's echo if any."""
 
-    def __init__(self, noise_peak=0):
+    def __init__(self, noise_peak=0, echo=None):
+        self.echo = echo
         self._clip = None
         self._clip_start = 0  # number of the clip's first sample on the time line
         self._noise = _noise_table(noise_peak) if noise_peak else None
@@ -46,11 +49,14 @@ class Ear:
         else:
             first = 2 * (at_sample % _NOISE_SAMPLES)
             mv[:] = self._noise[first : first + 2 * n]
-        if self._clip is None or at_sample >= self.clip_end or at_sample + n <= self._clip_start:
-            return self._noise is not None
-        skip = max(0, self._clip_start - at_sample)
-        self._clip.read_at(at_sample + skip - self._clip_start, mv[2 * skip :])
-        return True
+        has_sound = self._noise is not None
+        if self._clip is not None and self._clip_start - n < at_sample < self.clip_end:
+            skip = max(0, self._clip_start - at_sample)
+            self._clip.read_at(at_sample + skip - self._clip_start, mv[2 * skip :])
+            has_sound = True
+        if self.echo is not None and self.echo.add_to(at_sample, mv):
+            has_sound = True
+        return has_sound
 
 
 def _noise_table(peak):
@@ -64,14 +70,67 @@ def _noise_table(peak):
     return memoryview(table)
 
 
+class Echo:
+    """The way through the air from the loudspeaker to the microphone: the same sound, softer and later.
+
+    percent   of the loudspeaker's samples
+    delay_ms  how much later. No filter: where the rates differ, each microphone sample takes the one nearest below.
+    """
+
+    def __init__(self, percent, delay_ms):
+        self._gain_q8 = percent * 256 // 100
+        self._delay_ms = delay_ms
+        self._rate_hz = 0
+        self._pieces = []  # (number of the first sample, samples), in order; silence is left out
+
+    def played(self, at_sample, rate_hz, mv):
+        """The loudspeaker has played these s16le samples from at_sample of its own time line on."""
+        if rate_hz != self._rate_hz:
+            self._pieces.clear()
+            self._rate_hz = rate_hz
+        oldest = at_sample - rate_hz * _ECHO_KEPT_MS // 1000
+        while self._pieces and self._pieces[0][0] < oldest:
+            self._pieces.pop(0)
+        self._pieces.append((at_sample, array("h", bytes(mv))))
+
+    def add_to(self, at_sample, mv):
+        """Add the echo to the microphone's s16le samples from at_sample on; False when there was none."""
+        if not self._pieces:
+            return False
+        rate_hz = self._rate_hz
+        late = rate_hz * self._delay_ms // 1000
+        n = len(mv) // 2
+        first = at_sample * rate_hz // MIC_RATE_HZ - late
+        end = (at_sample + n - 1) * rate_hz // MIC_RATE_HZ - late + 1
+        has_sound = False
+        for start, samples in self._pieces:
+            if start < end and start + len(samples) > first:
+                self._add_piece(mv, n, at_sample, late, start, samples)
+                has_sound = True
+        return has_sound
+
+    def _add_piece(self, mv, n, at_sample, late, start, samples):
+        rate_hz = self._rate_hz
+        for i in range(n):
+            at = (at_sample + i) * rate_hz // MIC_RATE_HZ - late - start
+            if 0 <= at < len(samples):
+                heard = mv[2 * i] | mv[2 * i + 1] << 8
+                if heard & 0x8000:
+                    heard -= 0x10000
+                heard = max(-32768, min(32767, heard + (samples[at] * self._gain_q8 >> 8)))
+                mv[2 * i] = heard & 0xFF
+                mv[2 * i + 1] = heard >> 8 & 0xFF
+
+
 class Record:
     """Everything one transducer did, sample by sample, streamed into a WAV file (path None: only the bookkeeping).
 
     spans is a list of [first, end) sample numbers with sound; SPAN_GAP_SAMPLES zeros in a row lie between two of them.
     """
 
-    def __init__(self, path=None):
+    def __init__(self, path=None, echo=None):
         self.path = path
+        self.echo = echo  # is told what sounded
         self.rate_hz = 0
         self.at = 0  # number of the next sample
         self.spans = []
@@ -122,6 +181,8 @@ class Record:
             self._writer.write(mv)
         if has_sound:
             self._note_sound(mv, samples)
+            if self.echo is not None:
+                self.echo.played(self.at, self.rate_hz, mv)
         self.at += samples
 
     def _note_sound(self, mv, samples):

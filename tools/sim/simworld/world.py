@@ -113,6 +113,7 @@ class World:
     speaker_wav     where the loudspeaker's record goes; None keeps only the bookkeeping
     mic_wav         likewise for what was to be heard at the microphone
     noise_peak      0..2000, of the noise at the microphone between clips
+    echo_percent    of what the loudspeaker plays that comes back into the microphone, echo_delay_ms later; 0: none
     is_never_ready  I2S never sets the flag that poll asks for (micropython#16029, octal-PSRAM modules)
     wifi_ms         how long the station takes to join and to get an address
     ssid, password  of the access point; None accepts any
@@ -128,6 +129,8 @@ class World:
         speaker_wav=None,
         mic_wav=None,
         noise_peak=0,
+        echo_percent=0,
+        echo_delay_ms=40,
         is_never_ready=False,
         wifi_ms=300,
         ssid=None,
@@ -138,9 +141,10 @@ class World:
         press_clip=None,
     ):
         self.clock = clock or RealClock()
-        self.speaker = sound.Record(speaker_wav)
+        self.echo = sound.Echo(echo_percent, echo_delay_ms) if echo_percent else None
+        self.speaker = sound.Record(speaker_wav, self.echo)
         self.mic_record = sound.Record(mic_wav)
-        self.ear = sound.Ear(noise_peak)
+        self.ear = sound.Ear(noise_peak, self.echo)
         self.is_never_ready = is_never_ready
         self.wifi_ms = wifi_ms
         self.ssid = ssid

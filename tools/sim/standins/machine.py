@@ -476,6 +476,10 @@ class _Receiver(_Bus):
 
     def sync(self):
         """Hear up to now."""
+        if self._world.echo is not None:
+            for bus in self._world.buses:
+                if isinstance(bus, _Sender):
+                    bus.sync()  # the room cannot hear what was not yet played
         due = self._due_frames()
         due -= due % _BLOCK_FRAMES
         while self._frames < due:

@@ -1,0 +1,37 @@
+"""When the garbage collector runs: while nobody hears it.
+
+A collection stops everything, for tens of milliseconds where the heap lies in PSRAM. MicroPython begins one by itself
+when the heap is used up, in the middle of whatever happens then. Sound allocates next to nothing, messages a few KB a
+turn: so it is done whenever the speaker comes to rest, and in a pause of a conversation that never rests (free talk)
+once the heap runs low. No threshold is set, because a threshold knows nothing of sound.
+"""
+
+import gc
+
+from . import trace as tr
+from .compat import const, mem_free_bytes, ticks_diff
+
+_LOW_SHARE = const(4)  # low is less than one in so many bytes free
+
+
+class Collector:
+    def __init__(self, ports, trace):
+        self.longest_ms = 0
+        self._ports = ports
+        self._trace = trace
+        self._low_bytes = (mem_free_bytes() + gc.mem_alloc()) // _LOW_SHARE if hasattr(gc, "mem_alloc") else 0
+
+    def collect(self):
+        """Now. The pause goes into the trace."""
+        before_ms = self._ports.ticks_ms()
+        gc.collect()
+        ms = ticks_diff(self._ports.ticks_ms(), before_ms)
+        self.longest_ms = max(self.longest_ms, ms)
+        self._trace.add(tr.GC, ms)
+
+    def collect_if_low(self):
+        """Now, if less than a quarter of the heap is free. True when it was done. (Never on CPython.)"""
+        if mem_free_bytes() >= self._low_bytes or not self._low_bytes:
+            return False
+        self.collect()
+        return True

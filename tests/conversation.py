@@ -1,0 +1,372 @@
+"""Scenes for the conversation tests: each is one run of the real main.py against an emulated cloud of its own.
+
+Over real sockets with verified TLS, on either interpreter, in real time. So the scenes of all test modules that were
+selected run together, some at once, before the first test looks at any of them; a test only asserts on what they left.
+
+    SCENES = {"a question": Scene("wait idle\\npress\\n...", on=("cpython", "micropython"))}
+
+    @pytest.fixture(scope="module")
+    def outcome(request, tmp_path_factory):
+        return conversation.play(request, tmp_path_factory)
+
+    def test_it(outcome):
+        run = outcome("a question", "micropython")
+"""
+
+import asyncio
+import json
+import os
+import random
+import time
+import wave
+from array import array
+
+import numpy
+import pytest
+
+from tools import ROOT, listen, mpy
+from tools.cloud import records
+from tools.cloud.server import CloudServer
+from tools.sim import runner
+
+AT_ONCE = 12
+TIMEOUT_S = 60
+TOKEN = "pat_must-never-be-seen-6a1f9c"
+WIFI_PASSWORD = "also-never-to-be-seen-77"
+MIC_KHZ = 16
+CPYTHON, MPY64, MPY32 = EVERYWHERE = runner.INTERPRETERS
+SPEECH = os.path.join(ROOT, "tests", "speech")
+
+
+class Scene:
+    """What happens in one run.
+
+    script    of simworld/script.py; `say` finds tests/speech and the clips of `make_clips`
+    on        the interpreters; the scene is run once on each
+    cloud     a scenario: a dict, or the name of one that comes along
+    config    settings that differ from those in `_run`
+    world     keywords of simworld.world.World
+    server    further keywords of CloudServer
+    roots     "cloud": those of its cloud; "stranger": another authority's; "none"
+    aside     async function(server), run beside the speaker: pulls cables
+    options   further keywords of tools.sim.runner.run
+    """
+
+    def __init__(
+        self, script, on=(CPYTHON,), cloud=None, config=None, world=None, server=None, roots="cloud", aside=None, **options
+    ):  # fmt: skip
+        self.script = script
+        self.on = on
+        self.cloud = cloud if cloud is not None else answers(700)
+        self.config = config or {}
+        self.world = world or {}
+        self.server = server or {}
+        self.roots = roots
+        self.aside = aside
+        self.options = options
+
+
+def answers(*lengths_ms, faults=(), first_audio_ms=200, **options):
+    """A scenario: one turn for each length, with an answer of noise that no other answer holds.
+
+    faults    of the turns: a list of faults for each turn, as far as given
+    options   further keys of the scenario
+    """
+    turns = []
+    for i, ms in enumerate(lengths_ms):
+        turns.append({
+            "heard": "question %d" % (i + 1),
+            "first_audio_ms": first_audio_ms,
+            "answer": [{"text": "Answer %d." % (i + 1), "audio": {"signal": "noise", "ms": ms, "seed": i + 1}}],
+            "faults": list(faults[i]) if i < len(faults) else [],
+        })
+    options.setdefault("connection_faults", [])
+    return {
+        "turns": turns, "faults": options.pop("connection_faults"), "recognise_ms": 60, "created_ms": 20, **options
+    }  # fmt: skip
+
+
+def ask(ms=450, clip="ask.wav"):
+    """Script lines of a question in push-to-talk: the clip begins before the press and ends after the release."""
+    return "say %s\nsleep 150\npress\nsleep %d\nrelease\n" % (clip, ms)
+
+
+class Outcome:
+    """What a scene left behind.
+
+    result           tools.sim.runner.Result
+    cloud            the CloudServer, stopped: turns, utterances, connections
+    log              every message as a Message, in order
+    rate_hz, played  the loudspeaker's record, an array of samples from the start of the world on
+    room             what was to be heard at the microphone, an array of 16 kHz samples on the same time line
+    """
+
+    def __init__(self, name, interpreter, result, cloud, log, files):
+        self.name = name
+        self.interpreter = interpreter
+        self.result = result
+        self.cloud = cloud
+        self._files = files
+        self._sounds = {}
+        start_ms = result.run.get("t_ms_start", 0)
+        self.log = [Message((message[0] - start_ms) % (1 << 30), *message[1:]) for message in log]
+
+    @property
+    def turns(self):
+        """The speaker's reports of its turns."""
+        return self.result.of_kind("turn")
+
+    @property
+    def outcomes(self):
+        return [report["outcome"] for report in self.turns]
+
+    @property
+    def errors(self):
+        """The kinds of the errors reported, in order."""
+        return [report["error_kind"] for report in self.result.of_kind("error")]
+
+    @property
+    def trace(self):
+        """[(t_ms of the world, name, argument)]: everything the speaker traced."""
+        start_ms = self.result.run["t_ms_start"]
+        with open(self._files["trace"], encoding="utf-8") as file:
+            rows = [line.split() for line in file]
+        return [((int(t_ms) - start_ms) % (1 << 30), name, int(arg)) for t_ms, name, arg in rows]
+
+    def traced(self, name):
+        return [arg for _, each, arg in self.trace if each == name]
+
+    @property
+    def rate_hz(self):
+        return self.result.speaker["rate_hz"]
+
+    @property
+    def played(self):
+        return self._sound("speaker")
+
+    @property
+    def room(self):
+        return self._sound("mic")
+
+    def _sound(self, name):
+        if name not in self._sounds:
+            self._sounds[name] = listen.read_wav(self._files[name])[1]
+        return self._sounds[name]
+
+    def at_ms(self, what, nth=0):
+        """When the person did this, in ms of the world."""
+        return [t_ms for t_ms, action in self.result.run["actions"] if action == what][nth]
+
+    def report_ms(self, report):
+        """When the speaker reported this, in ms of the world."""
+        return (report["t_ms"] - self.result.run["t_ms_start"]) % (1 << 30)
+
+    def state_ms(self, state, nth=0):
+        return self.report_ms([r for r in self.result.of_kind("state") if r["state"] == state][nth])
+
+    def sent(self, *event_types):
+        """The speaker's own messages of these types."""
+        return [m for m in self.log if m.direction == "up" and m.event_type in event_types]
+
+    def received(self, *event_types):
+        return [m for m in self.log if m.direction == "down" and m.event_type in event_types]
+
+    def everything_said(self):
+        """All text that left the speaker by any way, for those who look for secrets."""
+        texts = [json.dumps(self.result.reports, ensure_ascii=False), "\n".join(self.result.output)]
+        texts += [self.result.stderr, json.dumps(self.result.run, ensure_ascii=False)]
+        with open(self._files["trace"], encoding="utf-8") as file:
+            texts.append(file.read())
+        return "\n".join(texts)
+
+
+class Message:
+    """t_ms: of the speaker's world, when the cloud made or met it; text: the JSON."""
+
+    def __init__(self, t_ms, connection, direction, event_type, text):
+        self.t_ms = t_ms
+        self.connection = connection
+        self.direction = direction
+        self.event_type = event_type
+        self.text = text
+
+    @property
+    def data(self):
+        return json.loads(self.text).get("data")
+
+    def __repr__(self):
+        return "%d %s %s" % (self.t_ms, self.direction, self.event_type)
+
+
+class _Log(records.Observer):
+    """Every message with the time of the clock that the speaker's process shares with this one."""
+
+    def __init__(self):
+        self.rows = []
+
+    def message(self, connection, direction, now_ms, event_type, text):
+        t_ms = time.monotonic_ns() // 1_000_000 % (1 << 30)
+        self.rows.append((t_ms, connection.number, direction, event_type, text))
+
+
+# -- running
+
+
+def play(request, tmp_path_factory):
+    """outcome(name, interpreter=CPYTHON, exit_code=0) for the scenes of the test module that asks; runs them all first."""
+    session = request.session
+    if not hasattr(session, "pipit_outcomes"):
+        modules = {item.module.__name__: item.module for item in session.items if hasattr(item.module, "SCENES")}
+        scenes = {
+            (module, name, interpreter): scene
+            for module in modules
+            for name, scene in modules[module].SCENES.items()
+            for interpreter in scene.on
+        }
+        began_s = time.monotonic()
+        session.pipit_outcomes = asyncio.run(_play_all(scenes, str(tmp_path_factory.mktemp("conversation"))))
+        request.config.pipit_figures.append(
+            "conversations: %d scenes in %.0f s, %d at once" % (len(scenes), time.monotonic() - began_s, AT_ONCE)
+        )
+    module = request.module.__name__
+
+    def outcome(name, interpreter=CPYTHON, exit_code=0):
+        found = session.pipit_outcomes[module, name, interpreter]
+        if isinstance(found, mpy.MissingMicroPython):
+            if os.environ.get("ALLOW_NO_MPY") == "1":
+                pytest.skip("NOT TESTED ON MICROPYTHON, because ALLOW_NO_MPY=1: %s" % found)
+            pytest.fail(str(found), pytrace=False)
+        if isinstance(found, Exception):
+            raise found
+        assert found.result.exit_code == exit_code, found.result.why()
+        return found
+
+    outcome.all = {key[1:]: found for key, found in session.pipit_outcomes.items() if key[0] == module}
+    return outcome
+
+
+async def _play_all(scenes, folder):
+    make_clips(folder)
+    free_places = asyncio.Semaphore(AT_ONCE)
+
+    async def play_one(number, key, scene):
+        async with free_places:
+            try:
+                return await _run(scene, key[1], key[2], folder, os.path.join(folder, "%03d" % number))
+            except Exception as error:  # of this scene: its own tests tell
+                return error
+
+    outcomes = await asyncio.gather(*(play_one(i, key, scenes[key]) for i, key in enumerate(scenes)))
+    return dict(zip(scenes, outcomes))
+
+
+async def _run(scene, name, interpreter, clips_dir, base):
+    log = _Log()
+    files = {"speaker": base + "-speaker.wav", "mic": base + "-mic.wav", "trace": base + "-trace.txt"}
+    options = {"tls": True, "token": TOKEN, "observer": log, **scene.server}
+    runner.command_for(interpreter)  # a missing interpreter is told before anything is begun
+    async with CloudServer(scene.cloud, **options) as server:
+        aside = asyncio.ensure_future(scene.aside(server)) if scene.aside else None
+        try:
+            result = await runner.run(
+                {"token": TOKEN, "wifi_password": WIFI_PASSWORD, "volume_percent": 100, **scene.config},
+                cloud=server,
+                interpreter=interpreter,
+                script=scene.script,
+                script_name=name,
+                clips_dir=clips_dir,
+                speaker=files["speaker"],
+                mic_record=files["mic"],
+                trace=files["trace"],
+                timeout_s=TIMEOUT_S,
+                roots=_roots(scene.roots, server, base),
+                world={"noise_peak": 200, **scene.world},
+                **scene.options,
+            )
+        finally:
+            if aside is not None:
+                aside.cancel()
+                await asyncio.wait([aside])
+        if aside is not None and not aside.cancelled():
+            aside.result()
+    return Outcome(name, interpreter, result, server, log.rows, files)
+
+
+def _roots(which, server, base):
+    if which == "cloud":
+        return server.ca_der_folder
+    folder = base + "-roots"
+    os.makedirs(folder)
+    if which == "none":
+        return folder
+    from tools.cloud.authority import Authority
+
+    return str(Authority(folder).der_folder)
+
+
+def make_clips(folder):
+    """What is said at the microphone: the spoken files, and noise, of which no stretch is like another."""
+    for name in os.listdir(SPEECH):
+        if name.endswith(".wav"):
+            os.symlink(os.path.join(SPEECH, name), os.path.join(folder, name))
+    for number, (name, ms) in enumerate((("ask.wav", 660), ("again.wav", 660))):
+        chance = random.Random(number)
+        write_wav(os.path.join(folder, name), [chance.randint(-6000, 6000) for _ in range(MIC_KHZ * ms)])
+
+
+def write_wav(path, samples, rate_hz=1000 * MIC_KHZ):
+    with wave.open(path, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(array("h", samples).tobytes())
+
+
+# -- what was heard
+
+
+def assert_played(run, *expected, tail=()):
+    """The loudspeaker played these answers in this order, sample by sample, and nothing else at all.
+
+    expected   (a turn of the cloud, "whole" or "part"): the exact whole answer, or an exact head of it
+    tail       sound that may stand behind the last answer (spans of samples to leave out), for beeps
+    Returns the listen.Heard of each. Silences inside an answer must be those that the speaker reports as underruns.
+    """
+    played = run.played
+    begin = 0
+    found = []
+    for turn, how in expected:
+        sent = array("h", turn.pcm)
+        heard = listen.find_answer(played, sent, begin)
+        assert heard is not None, "“%s” was not played" % turn.said
+        assert not any(played[begin : heard.start]), "something was played before “%s”" % turn.said
+        if how == "whole":
+            assert len(heard.samples) == len(sent), "%d of %d samples" % (len(heard.samples), len(sent))
+            assert bytes(turn.sent) == turn.planned, "the cloud itself did not send it all"
+        else:
+            assert len(heard.samples) < len(turn.planned) // turn.wire_format.bytes_per_sample
+        found.append(heard)
+        begin = heard.end
+    rest = numpy.array(played[begin:])
+    for first, end in tail:
+        rest[max(0, first - begin) : max(0, end - begin)] = 0
+    assert not rest.any(), "something was played at sample %d" % (begin + int(numpy.flatnonzero(rest)[0]))
+    assert sum(heard.gap_count for heard in found) == sum(turn["underruns"] for turn in run.turns)
+    return found
+
+
+def place_of(run, utterance):
+    """(first sample, end) of a PCM utterance on the time line of the room: exactly what the microphone heard there."""
+    room = (numpy.array(run.room, dtype="<i2") & ~3).astype("<i2").tobytes()  # 16 of its bits, 12 dB down and up again
+    at = room.find(utterance.pcm)
+    assert at >= 0 and at % 2 == 0, "the microphone did not hear what arrived"
+    return at // 2, at // 2 + len(utterance.pcm) // 2
+
+
+def clip_span(run, name, nth=0):
+    """(first sample, end) of a clip on the time line of the room, found by its own samples."""
+    with wave.open(os.path.join(os.path.dirname(run._files["mic"]), name), "rb") as file:
+        clip = file.readframes(file.getnframes())
+    at = array("h", run.room).tobytes().find(clip)
+    assert at >= 0 and at % 2 == 0
+    return at // 2, at // 2 + len(clip) // 2
