@@ -44,7 +44,7 @@ def main(path=None, ports=None):
         speaker = Speaker(config, boards.load(config.board), ports or world.real())
     except errors.PipitError as error:
         report.say("error", compat.ticks_ms(), error_kind=error.kind, text=error.text)
-        return EXIT_SETTINGS
+        return EXIT_SETTINGS if isinstance(error, errors.ConfigError) else EXIT_BROKEN
     _speaker = speaker
     death = None
     try:
@@ -115,7 +115,7 @@ class Speaker:
             self._speaker, ring_bytes, down, config.prebuffer_ms, ports, self.trace, sound_gate, config.volume_percent,
             on_first_sample=lambda: self.session.first_sample(),
             on_drained=lambda: self.session.drained(),
-            on_error=self._on_audio_error,
+            on_error=self._on_speaker_error,
         )  # fmt: skip
         self._intake = intake.Intake(self.player, config.ring_full_wait_ms, ports)
         self.uplink = uplink.Uplink(
@@ -125,7 +125,7 @@ class Speaker:
         )  # fmt: skip
         self._mic = _open_mic(machine, board["mic"])
         self.recorder = recorder.Recorder(
-            self._mic, self.uplink, sound_gate, ports, self.trace, board["mic"]["gain_q8"], self._on_audio_error
+            self._mic, self.uplink, sound_gate, ports, self.trace, board["mic"]["gain_q8"], self._on_mic_error
         )
 
     def _make_session(self, network, board, machine):
@@ -232,7 +232,7 @@ class Speaker:
             return json.dumps({"error": "this speaker has no tool named %s" % name[:40]})
         try:
             percent = int(json.loads(arguments)["percent"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RuntimeError):  # RuntimeError: nested too deep
             return json.dumps({"error": "set_volume wants {\"percent\": 0..%d}" % _VOLUME_MAX_PERCENT})
         return json.dumps({"percent": self._set_volume(percent)})
 
@@ -243,13 +243,25 @@ class Speaker:
         self._is_thinking = state == table.THINKING
 
     def _is_quiet(self):
-        return not self.uplink.is_recording and self.player.is_idle and not self.player.is_audible
+        # Free talk has gaps rather than an end: waiting for its end would be waiting for ever.
+        is_question = self.uplink.is_recording and not self.uplink.is_streaming
+        return not is_question and self.player.is_idle and not self.player.is_audible
 
     def _on_lost(self, event, error):
         self.session.fault(event, error)
 
-    def _on_audio_error(self, error):
-        self.session.fault(events.FAILED, error)
+    def _on_mic_error(self, error):
+        if self.uplink.is_recording:
+            self.session.fault(events.FAILED, error)
+        else:
+            self.session.remark(error)
+
+    def _on_speaker_error(self, error):
+        if self.session.state in (table.SPEAKING, table.FINISHING):
+            self.session.fault(events.FAILED, error)
+            self.session.drained()  # nothing of the answer is left to be heard
+        else:
+            self.session.remark(error)
 
 
 def _switch_on_amplifier(machine, pin):

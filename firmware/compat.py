@@ -342,8 +342,14 @@ if IS_MICROPYTHON:
         A read drives the handshake, and the peer's certificate is known from its end on. A port that cannot show
         the certificate completes the handshake during the first write; so does one that verifies nothing.
         """
-        if io.readinto(bytearray(1)) is not None:
-            raise OSError(errno.ECONNRESET)  # the end, or a byte: an HTTP server never speaks first
+        try:
+            is_wrong = io.readinto(bytearray(1)) is not None  # the end, or a byte: an HTTP server never speaks first
+        except OSError as error:
+            if error.errno != _CONN_EOF:
+                raise
+            is_wrong = True
+        if is_wrong:
+            raise OSError(errno.ECONNRESET)
         return not hasattr(io, "getpeercert") or io.getpeercert(True) is not None
 
     def tls_fault(error):
@@ -358,7 +364,7 @@ if IS_MICROPYTHON:
                 return TLS_TOO_EARLY, text
             return TLS_UNTRUSTED, text
         number = error.errno or 0
-        if number > -256 or number == _CONN_EOF:
+        if number > -256:
             return "", ""
         if number == _VERIFY_FAILED:
             return TLS_UNTRUSTED, text

@@ -14,7 +14,7 @@ _QUIET_POLL_MS = const(20)
 class Connector:
     """cloud: firmware/clouds/*; wifi: net.wifi.Wifi; settime: sets the machine's clock from NTP (blocks);
     is_quiet(): True while nothing is recorded for a question and nothing is played, so that the loop may block;
-    new_link(on_message): makes a net.link.Link; on_message(buf, start, n); on_lost(event, error).
+    new_link() makes a net.link.Link; on_lost(event, error).
     """
 
     def __init__(self, config, ports, trace, cloud, wifi, settime, is_quiet, new_link, on_lost):
@@ -31,6 +31,7 @@ class Connector:
         self._tls = None
         self._address = None
         self._attempt = None  # the task
+        self._is_waiting = False  # that task has not begun: it sleeps until its time has come
         self._link = None
         self._began_ms = 0
         self._last_kind = errors.CONNECT
@@ -38,7 +39,7 @@ class Connector:
 
     @property
     def is_starting(self):
-        return self._attempt is not None and not self.is_up
+        return self._attempt is not None and not self.is_up and not self._is_waiting
 
     # Orders
 
@@ -48,6 +49,7 @@ class Connector:
 
     def start_after(self, delay_ms):
         self.stop()
+        self._is_waiting = delay_ms > 0
         self._attempt = tasks.spawn(self._run(delay_ms), "connection")
 
     def stop(self):
@@ -102,9 +104,14 @@ class Connector:
         try:
             if delay_ms:
                 await self._ports.sleep_ms(delay_ms)
+                self._is_waiting = False
             error = await self._connect_and_run()
         except errors.PipitError as failure:
             error = failure
+        except Exception:  # a fault of ours, or no memory: tasks.py reports it, and the session must not go on as if
+            self._attempt = None
+            self.fail(errors.LinkError("the connection ended by a fault of this speaker: it is made anew", errors.PROTOCOL))
+            raise
         if error is None:
             error = errors.LinkError("the cloud closed the connection")
         self._attempt = None
@@ -141,16 +148,21 @@ class Connector:
     async def _tls_context(self):
         config = self._config
         if config.tls_verify:
-            await clock.ensure(self._ports, self._settime, config.clock_timeout_ms, config.ntp_host)
+            await clock.ensure(
+                self._ports, self._settime, config.clock_timeout_ms, config.ntp_host, self._until_quiet
+            )
         if self._tls is None:
             self._tls = stream.tls_context(config.tls_roots, config.tls_verify)
         return self._tls
 
+    async def _until_quiet(self):
+        while not self._is_quiet():
+            await self._ports.sleep_ms(_QUIET_POLL_MS)
+
     async def _resolve(self, host, port):
         """The kept address, or a look-up, which blocks the loop: it waits until nobody would hear that."""
         if self._address is None:
-            while not self._is_quiet():
-                await self._ports.sleep_ms(_QUIET_POLL_MS)
+            await self._until_quiet()
             before_ms = self._ports.ticks_ms()
             self._address = self._ports.resolve(host, port)
             self._trace.add(tr.DNS, ticks_diff(self._ports.ticks_ms(), before_ms))

@@ -9,7 +9,7 @@ from array import array
 from .compat import const
 
 STATE = const(1)  # arg: index of the state in session.table.STATES
-EVENT = const(2)  # arg: index of the event in session.table.EVENTS
+EVENT = const(2)  # arg: index of the event in events.TABLE_EVENTS
 PRESS = const(3)
 RELEASE = const(4)
 FIRST_FRAME = const(5)  # first frame of an utterance handed to the socket; arg: frames then waiting

@@ -43,8 +43,8 @@ async def speak_http(reader, writer):
 
 async def stay_silent(reader, writer):
     with contextlib.suppress(OSError):
-        await reader.read(100000)
-        await asyncio.sleep(30)
+        await reader.read()
+    writer.close()
 
 
 async def hang_up(reader, writer):

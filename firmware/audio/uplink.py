@@ -43,6 +43,7 @@ class Uplink:
         self.frame_bytes = 0
         self.dropped_frames = 0  # since the start of the speaker
         self.utterance_frames = 0  # frames of the utterance that is open or was the last one, pre-roll included
+        self.was_resumed = False  # the utterance that is open had ended once already
         self.abort_count = 0  # lets the writer tell that a new utterance follows one which has no END
         self._trace = trace
         self._on_end = on_end
@@ -98,6 +99,7 @@ class Uplink:
         if self._state != _PREROLL:
             raise ValueError("an utterance is open already")
         self._dropped_here = 0
+        self.was_resumed = False
         self.utterance_frames = self._queue.tentative
         if self._queue.ends >= _WAITING_UTTERANCES:
             self._overflow()
@@ -121,6 +123,7 @@ class Uplink:
         """The button is down again within the tail: the utterance goes on. Nothing happens at any other time."""
         if self._state == _TAIL:
             self._state = _TURN
+            self.was_resumed = True
 
     def _end(self):
         self._state = _PREROLL

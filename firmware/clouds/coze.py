@@ -1,7 +1,7 @@
 """Coze realtime voice chat (`/v1/chat`) as a pure protocol object: text messages in, events of firmware/events.py out.
 
 It never opens, waits, sleeps or reads a clock. Wire names stand in this file only. The face that the session sees
-(endpoint, opened, receive, encode_audio_into, complete, clear, interrupt, tool_outputs) is that of every cloud.
+(request, opened, receive, encode_audio_into, complete, clear, interrupt, tool_outputs) is that of every cloud.
 
 Nothing here is taken for granted: unknown events and members are ignored and counted, and a member of a wrong type
 counts as absent.
@@ -105,6 +105,7 @@ class Coze:
         self._serial = 0
         self._is_ready = False
         self._has_repeated_update = False
+        self._has_greeted = False  # the prologue belongs to the first connection, not to every reconnect
         self._tool_chat_id = ""
         self._handlers = self._make_handlers()
         self.audio_at = 0
@@ -284,11 +285,13 @@ class Coze:
         if self._is_ready:
             return ""
         self._is_ready = True
+        self._has_greeted = True
         return events.LINK_READY
 
     def _on_error(self, data, message, now_ms):
         code = _number(data, "code")
         if code == _NOT_CANCELLABLE:
+            self._turns.canceled(True, now_ms)  # what our cancel was for has ended: no other acknowledgement will come
             return ""
         self.error = self._error(code, _text(data, "msg"), _text(_object(message, "detail"), "logid"))
         if code == _CONVERSATION_UNKNOWN:
@@ -300,7 +303,7 @@ class Coze:
             self._has_repeated_update = True
             self.reply = self._message("chat.update", self._update_data())
         if self.error.kind in (errors.TURN, errors.CONFIG, errors.BUSY):
-            return events.FAILED
+            return events.FAILED if self._turns.unanswered() else ""
         return events.LINK_LOST
 
     def _on_speech_started(self, data, message, now_ms):
@@ -316,7 +319,10 @@ class Coze:
     def _on_transcript(self, data, message, now_ms):
         self.text = _text(data, "content")
         self.is_final = message["event_type"].endswith("completed")
-        return events.HEARD if self._turns.transcript(self.is_final, not self.text) else ""
+        is_wanted = self._turns.transcript(self.is_final, not self.text)
+        if self.text and not self._config.log_transcripts:
+            return ""  # asked for only to learn of an empty one
+        return events.HEARD if is_wanted else ""
 
     def _on_sentence(self, data, message, now_ms):
         self.text = _text(data, "text")
@@ -359,7 +365,7 @@ class Coze:
             for call in (calls if isinstance(calls, list) else ())
             if isinstance(call, dict)
         ]
-        self._tool_chat_id = _text(data, "id")
+        self._tool_chat_id = _chat_id(data).decode()
         return events.TOOL_CALL if self.tool_calls else ""
 
     # Messages
@@ -384,7 +390,7 @@ class Coze:
             },
             "output_audio": self._output_audio(),
             "turn_detection": self._turn_detection(),
-            "need_play_prologue": config.prologue,
+            "need_play_prologue": config.prologue and not self._has_greeted,
             "event_subscriptions": self._subscriptions(),
         }
         if config.prologue and config.prologue_text:
@@ -464,13 +470,22 @@ class Coze:
 
 def _text(holder, key):
     value = holder.get(key)
-    return value if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    try:
+        value.encode()
+    except ValueError:  # CPython: half of a surrogate pair
+        return ""
+    return value
 
 
 def _number(holder, key):
     value = holder.get(key)
-    if isinstance(value, str) and value.isdigit():  # some samples quote their numbers
-        return int(value)
+    if isinstance(value, str) and len(value) < 12:  # some samples quote their numbers
+        try:
+            return int(value)
+        except ValueError:
+            return 0
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 

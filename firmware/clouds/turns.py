@@ -110,6 +110,8 @@ class Turns:
     def done(self, turn_id):
         """A turn ended by itself. True when it is the live one."""
         if turn_id == self.current or (not self.current and turn_id not in self._dead and self._gate_ms < 0):
+            if turn_id != self.current and self._owed:  # it ended before its `created` came
+                return not self._owed.pop(0).is_dead
             self.is_busy = False
             self._is_anonymous = False
             return True
@@ -134,6 +136,12 @@ class Turns:
             return False
         self._end_current()
         return True
+
+    def unanswered(self):
+        """The cloud failed and no turn is running: the oldest owed question gets no answer. False when it was dead."""
+        if self.is_busy or not self._owed:
+            return True
+        return not self._owed.pop(0).is_dead
 
     def speech_stopped(self, now_ms):
         """Free talk: a question ended, which owes one turn. Events are in order, so older owed turns come no more."""

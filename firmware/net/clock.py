@@ -13,7 +13,7 @@ def is_plausible(unix_s):
     return RELEASED_UNIX_S <= unix_s < _LATEST_UNIX_S
 
 
-async def ensure(ports, ntp_settime, timeout_ms, host="the time server"):
+async def ensure(ports, ntp_settime, timeout_ms, host="the time server", until_quiet=None):
     """Return with a clock that is plausible; without a question when it is so already.
 
     ntp_settime()   sets the machine's clock; may block the loop for ntptime.timeout (1 s) and the look-up of the
@@ -27,6 +27,8 @@ async def ensure(ports, ntp_settime, timeout_ms, host="the time server"):
     tries = 0
     while True:
         tries += 1
+        if until_quiet is not None:
+            await until_quiet()
         try:
             ntp_settime()
             if is_plausible(ports.unix_s()):

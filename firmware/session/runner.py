@@ -66,6 +66,12 @@ class Runner:
         self.error = error
         self.post(event)
 
+    def remark(self, error):
+        """A part failed that nobody needs now: shown once, and nothing else changes."""
+        if self._noted is None or error.text != self._noted.text:
+            self.error = error
+            self._note()
+
     def _step(self, event):
         old = self.state
         row = self._rows[old].get(event)
@@ -219,6 +225,7 @@ class Runner:
             "ask_provisioning": self._ask_provisioning,
             "begin_turn": self._begin_turn,
             "check_link": self._check_link,
+            "check_recording": self._check_recording,
             "complete_audio": self._player.complete,
             "connect": self._link.start,
             "cut": self._cut,
@@ -231,6 +238,8 @@ class Runner:
             "flush": self._flush,
             "hear_nothing": self._hear_nothing,
             "interrupt": self._interrupt,
+            "judge_tap": self._judge_tap,
+            "keep_recording": self._keep_recording,
             "mic_silent": self._mic_silent,
             "note": self._note,
             "play": self._play,
@@ -344,7 +353,11 @@ class Runner:
         self._noted = error
         self._trace.add(tr.ERROR, errors.KINDS.index(error.kind))
         self.show_error(error.kind)
-        report.say("error", self._ports.ticks_ms(), error_kind=error.kind, text=error.text)
+        code = getattr(error, "code", 0)
+        if code:
+            self._trace.add(tr.CLOUD_CODE, code)
+        log_id = getattr(error, "log_id", "")  # what the cloud's support asks for
+        report.say("error", self._ports.ticks_ms(), error_kind=error.kind, text=error.text, log_id=log_id)
 
     def show_error(self, kind):
         """Replaced by app: the LED."""
@@ -361,6 +374,18 @@ class Runner:
             self.post(events.LINK_LOST)
         elif self._link.is_up and self.state == table.CONNECTING:
             self.post(events.LINK_READY)
+
+    def _check_recording(self):
+        if not self._uplink.is_recording:
+            self.post(events.STOP)
+
+    def _keep_recording(self):
+        if not self._uplink.is_recording:
+            self._record()
+
+    def _judge_tap(self):
+        """A tap takes the question back, unless it only touched the tail of a whole one."""
+        self.post(events.RELEASE if self._uplink.was_resumed else events.STOP)
 
     def _again(self):
         self.post(self._event)

@@ -205,9 +205,54 @@ def test_a_delayed_start_waits_and_can_be_overtaken():
     async def main():
         bench.connector.start_after(5000)
         await ports().sleep_ms(1000)
-        assert bench.log == [] and bench.connector.is_starting
+        assert bench.log == [] and not bench.connector.is_starting  # a press need not wait for it
         bench.connector.start()
         await ports().sleep_ms(300)
         assert "update" in bench.log
 
     run_stepped(main)
+
+
+def test_a_fault_of_our_own_ends_the_connection_and_is_reported():
+    import json
+
+    from firmware import report
+
+    lines = []
+    report.sink = lambda line: lines.append(json.loads(line))
+    bench = Bench([{}])
+
+    async def crash():
+        raise MemoryError("no block of that size")
+
+    bench.links[0].run = crash
+
+    async def main():
+        bench.connector.start()
+        await ports().sleep_ms(500)
+
+    run_stepped(main)
+    assert len(bench.lost) == 1 and not bench.connector.is_up and not bench.connector.is_starting
+    assert bench.log[-1] == "close"
+    assert "MemoryError" in lines[-1]["text"]
+
+
+def test_the_clock_is_asked_only_when_nobody_would_hear_it():
+    asked_ms = []
+
+    def settime():
+        asked_ms.append(now_ms())
+
+    bench = Bench([{}], is_quiet=lambda: now_ms() >= 3000)
+    bench.connector._config.tls_verify = True
+    bench.connector._settime = settime
+    bench.connector._tls = "a context"
+    bench.connector._ports.unix_s = lambda: 1_800_000_000 if asked_ms else 946_684_800
+
+    async def main():
+        bench.connector.start()
+        await ports().sleep_ms(4000)
+
+    run_stepped(main)
+    assert len(asked_ms) == 1 and asked_ms[0] >= 3000
+    assert "update" in bench.log

@@ -400,3 +400,63 @@ def test_unknown_events_are_ignored_and_counted():
     c = Conversation().ready()
     assert c.hear("conversation.brand.new", {"x": 1}) == "" and c.hear("") == ""
     assert c.coze.unknown_count == 2
+
+
+# What a failed question owes
+
+
+def test_an_error_settles_the_question_that_caused_it():
+    """The next question must not pay for it."""
+    c = Conversation().ready()
+    c.coze.complete(0)
+    assert c.hear("error", {"code": 4013, "msg": "model down"}) == events.FAILED
+    c.coze.interrupt(0)
+    c.answer_begins("c2")
+    assert c.audio("c2", b"yes") == events.AUDIO
+
+
+def test_a_turn_that_fails_before_its_created_settles_its_question():
+    c = Conversation().ready()
+    c.coze.complete(0)
+    assert c.hear("conversation.chat.failed", {"id": "c1", "last_error": {"code": 4013}}) == events.FAILED
+    c.coze.interrupt(0)
+    c.answer_begins("c2")
+    assert c.audio("c2", b"yes") == events.AUDIO
+
+
+def test_an_error_about_an_interrupted_question_is_not_about_this_one():
+    c = Conversation().ready()
+    c.coze.complete(0)
+    c.coze.interrupt(0)
+    assert c.hear("error", {"code": 4014, "msg": "cannot be answered"}) == ""
+
+
+def test_not_cancellable_acknowledges_the_cancel():
+    c = Conversation().ready().answer_begins("c1")
+    c.coze.interrupt(0)
+    c.hear("error", {"code": 4104, "msg": "over already"})
+    c.answer_begins("c2")
+    assert c.hear("conversation.chat.canceled", {"code": 1}) == events.CANCELLED
+
+
+def test_the_prologue_is_spoken_once_not_at_every_reconnect():
+    c = Conversation(prologue=True)
+    assert c.update["data"]["need_play_prologue"] is True
+    c.ready()
+    assert json.loads(c.coze.opened())["data"]["need_play_prologue"] is False
+
+
+def test_transcripts_that_were_not_asked_for_are_not_told():
+    c = Conversation(log_transcripts=False).ready()
+    c.coze.complete(0)
+    assert c.hear("conversation.audio_transcript.completed", {"content": "a secret"}) == ""
+    c.coze.complete(0)
+    assert c.hear("conversation.audio_transcript.completed", {"content": ""}) == events.HEARD
+
+
+def test_texts_and_numbers_that_python_cannot_hold_are_absent():
+    c = Conversation().ready()
+    assert c.raw('{"event_type":"conversation.chat.created","data":{"id":"\\ud800"}}') in ("", events.TURN_STARTED)
+    for number in ('"' + "9" * 5000 + '"', '"\u00b2"', '"-7"', "1e999", "true"):
+        event = c.raw('{"event_type":"error","data":{"code":%s,"msg":"x"}}' % number)
+        assert event == events.FAILED, number

@@ -114,7 +114,8 @@ def test_the_budget_is_whole_again_when_the_ring_was_half_empty():
         await ports().sleep_ms(after_ms)
         player.used = 0
 
-    assert run_stepped(main) == [400, 400, 400]
+    for waited_ms in run_stepped(main):
+        assert 400 <= waited_ms <= 410, waited_ms
     assert player.bytes_cut == 0
 
 

@@ -46,7 +46,7 @@ class Session:
             "player", self.orders, samples_played=0, bytes_cut=0, underruns=0, underrun_ms=0, _flush=0
         )
         self.intake = Notebook("intake", self.orders, _offer=False)
-        self.uplink = Notebook("uplink", self.orders, is_unsent=False)
+        self.uplink = Notebook("uplink", self.orders, is_unsent=False, is_recording=True, was_resumed=False)
         self.cloud = Notebook("cloud", self.orders, _interrupt=b"cancel", _clear=b"clear", reply=None, audio_at=0, audio_n=4)
         self.link = Notebook("link", self.orders, is_up=True, is_starting=False, _retry_delay_ms=400)
         self.runner = runner.Runner(
@@ -247,3 +247,50 @@ def test_five_taps_ask_for_provisioning_from_any_state():
         session.runner.state = state
         session.after(events.PROVISION)
         assert session.told("provision") and session.runner.state == state
+
+
+def test_a_touch_within_the_tail_does_not_lose_the_question():
+    session = Session().connected()
+    session.after(events.PRESS, events.RELEASE, events.PRESS)
+    assert session.runner.state == table.LISTENING
+    session.uplink._fields["was_resumed"] = True
+    assert session.after(events.TAP) == ["uplink.finish"]
+    assert session.runner.state == table.TAIL
+
+
+def test_speech_that_nobody_asked_for_ends_where_it_began():
+    """A prologue in free talk: the microphone was never opened, so the speaker must not look as if it listened."""
+    for ending in (events.DRAINED, events.CANCELLED, events.SPEECH_STARTED):
+        session = Session("free").connected()
+        session.uplink._fields["is_recording"] = False
+        session.after(events.AUDIO)
+        session.after(ending)
+        assert session.runner.state == table.IDLE, ending
+    session = Session("free").connected()
+    session.uplink._fields["is_recording"] = False
+    session.after(events.AUDIO)
+    assert "uplink.start" in session.after(events.PRESS)
+    assert session.runner.state == table.LISTENING
+
+
+def test_a_question_cut_off_by_the_end_of_free_talk_is_dead():
+    session = Session("free").connected()
+    session.after(events.PRESS, events.SPEECH_STARTED, events.PRESS)
+    assert session.runner.state == table.IDLE
+    assert "cloud.interrupt" in session.after(events.SPEECH_STOPPED)
+
+
+def test_an_answer_that_failed_half_way_is_dead():
+    for mode in ("ptt_hold", "free"):
+        rows = table.table_for(mode)
+        _, effects = rows[(table.SPEAKING, events.FAILED)]
+        assert "interrupt" in effects
+        assert effects[0] == "cut"
+
+
+def test_a_remark_is_shown_once_and_changes_nothing():
+    session = Session().connected()
+    for _ in range(3):
+        session.runner.remark(errors.AudioError("the microphone is deaf"))
+    assert len(session.told("error")) == 1
+    assert session.runner.state == table.IDLE

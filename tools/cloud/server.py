@@ -30,6 +30,7 @@ from .recorder import Recorder, Several
 _CLOSE_TIMEOUT_S = 2.0
 _MESSAGE_MOST_BYTES = 4 * 1024 * 1024
 _DRAIN_TIMEOUT_S = 5.0
+_TLS_GOODBYE_S = 0.02
 
 
 class CloudServer:
@@ -304,7 +305,11 @@ class _Shell:
             await asyncio.sleep(0.005)
         if is_reset:
             _reset_on_close(self._transport.get_extra_info("socket"))
-        self._transport.abort() if is_reset else self._transport.close()
+        else:
+            # TLS says goodbye, then the stream ends: asyncio by itself would wait for the peer's goodbye in between.
+            self._transport.close()
+            await asyncio.sleep(_TLS_GOODBYE_S)
+        self._transport.abort()
 
 
 def _reset_on_close(sock):
