@@ -14,13 +14,14 @@ $(shell rm -rf .venv)
 endif
 endif
 
-.PHONY: help demo test size mpy venv clean
+.PHONY: help demo test bench size mpy venv clean
 
 help:
 	@echo "make demo    hold a conversation: simulated speaker, emulated cloud, no hardware, no key"
 	@echo "             INTERPRETER=micropython runs the speaker's code on a real MicroPython"
 	@echo "make test    all tests, on CPython and on MicroPython (64-bit and 32-bit)"
 	@echo "             ARGS='-k ring' picks some; ALLOW_NO_MPY=1 where no MicroPython can be had"
+	@echo "make bench   what 20 ms of sound cost, in what heap a conversation fits, how long a person waits; 3 minutes"
 	@echo "make size    compile every device file for the ESP32-S3 and print its size"
 	@echo "make mpy     get the MicroPython interpreters now"
 	@echo "make venv    all Python packages into .venv; PYTHON=python3.12 picks the Python"
@@ -36,6 +37,10 @@ test: .venv/.installed-dev
 	@$(VENV_PYTHON) -m tools mpy --bits all || [ "$$ALLOW_NO_MPY" = 1 ]
 	@echo "== tests"
 	$(VENV_PYTHON) -m pytest -q $(ARGS)
+
+bench: .venv/.installed-dev
+	@$(VENV_PYTHON) -m tools mpy --bits all
+	$(VENV_PYTHON) -m tools bench $(ARGS)
 
 size: .venv/.installed-dev
 	$(VENV_PYTHON) -m tools size $(ARGS)

@@ -395,6 +395,8 @@ else:
             self._wants_write[is_write] = is_write
             try:
                 return call(*args)
+            except tls.SSLEOFError:
+                raise OSError(errno.ECONNRESET, "end of the stream")
             except _WANT as error:
                 if isinstance(error, tls.SSLError):
                     self._wants_write[is_write] = isinstance(error, tls.SSLWantWriteError)
@@ -477,13 +479,12 @@ else:
         io.sock = context.wrap_socket(io.sock, server_hostname=host, do_handshake_on_connect=False)
         return io
 
+    def _do_handshake(sock):
+        sock.do_handshake()
+        return True
+
     def tls_handshake(io):
-        try:
-            io.sock.do_handshake()
-            return True
-        except (tls.SSLWantReadError, tls.SSLWantWriteError) as error:
-            io._wants_write[False] = isinstance(error, tls.SSLWantWriteError)
-            return False
+        return io._try(False, _do_handshake, io.sock) is not None
 
     # X509_V_ERR_...: 9 not yet valid, 10 expired, 62 host name, 64 IP address; the rest is a matter of trust.
     _VERIFY_FAULTS = {9: TLS_TOO_EARLY, 10: TLS_EXPIRED, 62: TLS_WRONG_HOST, 64: TLS_WRONG_HOST}
@@ -492,7 +493,7 @@ else:
     def tls_fault(error):
         if isinstance(error, tls.SSLCertVerificationError):
             return _VERIFY_FAULTS.get(error.verify_code, TLS_UNTRUSTED), error.verify_message
-        if isinstance(error, tls.SSLEOFError) or not isinstance(error, (tls.SSLError, ValueError)):
+        if not isinstance(error, (tls.SSLError, ValueError)):
             return "", ""
         reason = getattr(error, "reason", None) or str(error)
         if reason in _NOT_TLS_REASONS:

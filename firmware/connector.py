@@ -30,6 +30,7 @@ class Connector:
         self._backoff = retry.Backoff(config.retry_min_ms, config.retry_max_ms, ports.random_bytes)
         self._tls = None
         self._address = None
+        self._is_address_old = False  # the last attempt with it failed
         self._attempt = None  # the task
         self._is_waiting = False  # that task has not begun: it sleeps until its time has come
         self._link = None
@@ -140,7 +141,7 @@ class Connector:
         except link.Refused as refusal:
             raise self._cloud.refused(refusal.status, refusal.log_id)
         except errors.LinkError:
-            self._address = None  # it may have moved: look it up anew next time
+            self._is_address_old = True  # it may have moved
             raise
         new.send(self._cloud.opened())
         return await new.run()
@@ -160,10 +161,15 @@ class Connector:
             await self._ports.sleep_ms(_QUIET_POLL_MS)
 
     async def _resolve(self, host, port):
-        """The kept address, or a look-up, which blocks the loop: it waits until nobody would hear that."""
+        """The kept address, or a look-up, which blocks the loop and so waits until nobody would hear that. While
+        somebody speaks, an old address is better than none: it is right nearly always.
+        """
         if self._address is None:
             await self._until_quiet()
-            before_ms = self._ports.ticks_ms()
-            self._address = self._ports.resolve(host, port)
-            self._trace.add(tr.DNS, ticks_diff(self._ports.ticks_ms(), before_ms))
+        elif not self._is_address_old or not self._is_quiet():
+            return self._address
+        before_ms = self._ports.ticks_ms()
+        self._address = self._ports.resolve(host, port)
+        self._is_address_old = False
+        self._trace.add(tr.DNS, ticks_diff(self._ports.ticks_ms(), before_ms))
         return self._address

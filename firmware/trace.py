@@ -31,18 +31,20 @@ PING = const(20)
 PONG = const(21)  # arg: round trip in ms
 ERROR = const(22)  # arg: index in errors.KINDS
 CLOUD_CODE = const(23)  # arg: the cloud's own error number
-UNKNOWN_EVENT = const(24)  # arg: how many so far
+UNKNOWN_EVENT = const(24)  # the cloud sent an event that this client does not know; arg: how many so far
 UPLINK_DROP = const(25)  # arg: frames dropped because the link was slow
 GC = const(26)  # arg: pause in ms
 HEAP_FREE = const(27)  # arg: bytes
 DNS = const(28)  # arg: ms the look-up blocked the loop
 WIFI_UP = const(29)  # arg: ms until there was an address
+MALFORMED = const(30)  # a message or its audio could not be read and was skipped; arg: how many so far
+TOO_BIG = const(31)  # a message was longer than message_max_bytes and was skipped; arg: how many on this connection
 
 NAMES = (
     "-", "state", "event", "press", "release", "first_frame", "complete", "first_delta", "first_sample",
     "last_sample", "underrun", "overrun", "ring_full", "flush", "cancel", "stale_audio", "gated", "link_up",
     "link_down", "retry", "ping", "pong", "error", "cloud_code", "unknown_event", "uplink_drop", "gc",
-    "heap_free", "dns", "wifi_up",
+    "heap_free", "dns", "wifi_up", "malformed", "too_big",
 )  # fmt: skip
 
 

@@ -13,9 +13,9 @@ no memory, is skipped. The payload span belongs to the caller, who may overwrite
 next_event() or room().
 
 Strict where the RFC leaves no choice (masked frames, reserved bits and opcodes, control frames, close payloads, order
-of fragments, the handshake). Tolerant in two points: lengths need not be in their shortest form, because nothing depends
-on it, and the UTF-8 of text messages is left to whoever parses them, because checking every byte costs more than parsing
-(a close reason is checked). No extension and no sub-protocol is ever offered, so none is accepted.
+of fragments, the handshake). Tolerant in two points: lengths need not be in their shortest form, because nothing
+depends on it, and the UTF-8 of text messages is left to whoever parses them, because checking every byte costs more
+than parsing (a close reason is checked). No extension and no sub-protocol is ever offered, so none is accepted.
 
 Stepping through received frames and sealing frames allocates nothing on MicroPython, with two exceptions: a message in
 fragments, or one cut by the buffer's end, costs a few memoryview slices.
@@ -443,7 +443,7 @@ class WSProtocol:
         self._message_n = 0  # whatever was resident has been moved or is given up
 
     def _grow_temporary(self, n, is_final):
-        """Make the temporary buffer hold n bytes; the first time, what is resident moves there. Skip if it cannot be."""
+        """Make the temporary buffer hold n bytes; at first, what is resident moves there. Skip if it cannot be."""
         if n <= self._message_max_bytes:
             old = self._temporary
             if old is not None and n <= len(old):
@@ -468,7 +468,7 @@ class WSProtocol:
         self.n = n
 
     def _read_payload(self):
-        """Take the payload of the frame as far as it is here; a kind when an event is complete, -1 to go on, or NONE."""
+        """Take the payload as far as it is here; a kind when an event is complete, -1 to go on, or NONE."""
         have = self._end - self._at
         left = self._left
         if self._opcode >= OP_CLOSE:
@@ -484,7 +484,8 @@ class WSProtocol:
             take = left if have >= left else have
             if where == _TEMPORARY and take:
                 mv = self._rx_mv
-                memoryview(self._temporary)[self._temporary_n : self._temporary_n + take] = mv[self._at : self._at + take]
+                to = self._temporary_n
+                memoryview(self._temporary)[to : to + take] = mv[self._at : self._at + take]
                 self._temporary_n += take
             if take < left:
                 self._at += take

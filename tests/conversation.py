@@ -29,7 +29,7 @@ from tools.cloud import records
 from tools.cloud.server import CloudServer
 from tools.sim import runner
 
-AT_ONCE = 12
+AT_ONCE = 8
 TIMEOUT_S = 60
 TOKEN = "pat_must-never-be-seen-6a1f9c"
 WIFI_PASSWORD = "also-never-to-be-seen-77"
@@ -256,8 +256,15 @@ async def _play_all(scenes, folder):
             except Exception as error:  # of this scene: its own tests tell
                 return error
 
-    outcomes = await asyncio.gather(*(play_one(i, key, scenes[key]) for i, key in enumerate(scenes)))
-    return dict(zip(scenes, outcomes))
+    keys = sorted(scenes, key=lambda key: -_guess_length(scenes[key].script))  # the longest first: none is waited for
+    outcomes = await asyncio.gather(*(play_one(i, key, scenes[key]) for i, key in enumerate(keys)))
+    return dict(zip(keys, outcomes))
+
+
+def _guess_length(script):
+    """Of a scene, in ms."""
+    words = script.split()
+    return sum(int(ms) for verb, ms in zip(words, words[1:]) if verb == "sleep") + 700 * words.count("wait")
 
 
 async def _run(scene, name, interpreter, clips_dir, base):
@@ -309,9 +316,11 @@ def make_clips(folder):
     for name in os.listdir(SPEECH):
         if name.endswith(".wav"):
             os.symlink(os.path.join(SPEECH, name), os.path.join(folder, name))
-    for number, (name, ms) in enumerate((("ask.wav", 660), ("again.wav", 660))):
+    for number, name in enumerate(("ask.wav", "again.wav")):
         chance = random.Random(number)
-        write_wav(os.path.join(folder, name), [chance.randint(-6000, 6000) for _ in range(MIC_KHZ * ms)])
+        write_wav(os.path.join(folder, name), [chance.randint(-6000, 6000) for _ in range(MIC_KHZ * 660)])
+    _, stop = listen.read_wav(os.path.join(SPEECH, "stop.wav"))
+    write_wav(os.path.join(folder, "halt.wav"), stop[: MIC_KHZ * 450])  # the first word
 
 
 def write_wav(path, samples, rate_hz=1000 * MIC_KHZ):
@@ -358,15 +367,83 @@ def assert_played(run, *expected, tail=()):
 def place_of(run, utterance):
     """(first sample, end) of a PCM utterance on the time line of the room: exactly what the microphone heard there."""
     room = (numpy.array(run.room, dtype="<i2") & ~3).astype("<i2").tobytes()  # 16 of its bits, 12 dB down and up again
-    at = room.find(utterance.pcm)
-    assert at >= 0 and at % 2 == 0, "the microphone did not hear what arrived"
-    return at // 2, at // 2 + len(utterance.pcm) // 2
+    at = _find(room, utterance.pcm)
+    assert at >= 0, "the microphone did not hear what arrived"
+    return at, at + len(utterance.pcm) // 2
 
 
-def clip_span(run, name, nth=0):
-    """(first sample, end) of a clip on the time line of the room, found by its own samples."""
+def place_of_g711(run, utterance):
+    """(first sample, end, SNR in dB) of a G.711 utterance: against a low-pass of our own over what the microphone heard.
+
+    An ideal half-band filter, much longer than the speaker's, so the two differ between 3.4 and 4.6 kHz.
+    """
+    taps = numpy.sinc((numpy.arange(255) - 127) / 2) * numpy.kaiser(255, 8) / 2
+    room = numpy.array(run.room) & ~3
+    narrow = numpy.convolve(room, taps, "same")  # no delay: narrow[i] stands at room[i]
+    got = numpy.frombuffer(utterance.pcm, dtype="<i2").astype(float)
+    near = MIC_KHZ * (run.at_ms("press") - 300)
+    places = range(max(0, near - MIC_KHZ * 100), near + MIC_KHZ * 100)
+    found = max(places, key=lambda at: _likeness(narrow[at : at + 2 * len(got) : 2], got))
+    expected = narrow[found : found + 2 * len(got) : 2]
+    error = expected - got
+    begin = found + _G711_DELAY_SAMPLES
+    return begin, begin + 2 * len(got), 10 * numpy.log10((expected @ expected) / (error @ error))
+
+
+_G711_DELAY_SAMPLES = 16  # of the speaker's low-pass of 35 taps; the first sample taken is the second of a frame
+
+
+def _likeness(a, b):
+    return a @ b / numpy.sqrt((a @ a) * (b @ b) + 1) if len(a) == len(b) else -1
+
+
+def clip_place(run, name):
+    """(first sample, end) of a clip on the time line of the room."""
     with wave.open(os.path.join(os.path.dirname(run._files["mic"]), name), "rb") as file:
-        clip = file.readframes(file.getnframes())
-    at = array("h", run.room).tobytes().find(clip)
-    assert at >= 0 and at % 2 == 0
-    return at // 2, at // 2 + len(clip) // 2
+        clip = numpy.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
+    at = _find(numpy.array(run.room, dtype="<i2").tobytes(), clip.tobytes())
+    assert at >= 0, "nobody said %s" % name
+    return at, at + len(clip)
+
+
+def _find(samples, wanted):
+    """Index of the first sample of `wanted` in `samples` (s16le bytes both), -1 when it is not there."""
+    at = samples.find(wanted)
+    while at > 0 and at % 2:
+        at = samples.find(wanted, at + 1)
+    return at // 2 if at >= 0 else -1
+
+
+def assert_question_place(run, begin, end, pressed_ms, released_ms, preroll_ms=300, tail_ms=120):
+    """An utterance of room samples begin..end reaches from the pre-roll to the tail.
+
+    Both are whole frames of 20 ms of what has come out of the microphone's DMA, which gives 16 ms at a time, asked for
+    every 5 ms; a busy machine may add SLACK_MS to either edge.
+    """
+    before_ms = pressed_ms - begin / MIC_KHZ
+    after_ms = end / MIC_KHZ - released_ms
+    assert (end - begin) % (MIC_KHZ * 20) == 0
+    assert preroll_ms - SLACK_MS <= before_ms <= preroll_ms + 20 + 16 + 5 + SLACK_MS, before_ms
+    assert tail_ms - 20 - 16 - 5 - SLACK_MS <= after_ms <= tail_ms + SLACK_MS, after_ms
+
+
+SLACK_MS = 25
+
+
+# -- what holds for every run
+
+
+def assert_well_behaved(outcomes):
+    """No run printed a secret, died of a bug, wrote half a DMA block, or sent audio behind the end of a question."""
+    for key, run in outcomes.items():
+        if isinstance(run, Exception):
+            continue  # its own tests tell
+        said = run.everything_said()
+        assert TOKEN not in said and WIFI_PASSWORD not in said, key
+        assert "bug" not in run.errors, (key, run.result.why())
+        assert not run.result.output, (key, run.result.output)
+        assert run.result.stderr == "" or run.result.exit_code, (key, run.result.stderr)
+        assert "tx_late" not in run.result.counts, key
+        assert not [u for u in run.cloud.utterances if u.fate == records.TIMED_OUT], key
+        for report in run.turns:
+            assert report["outcome"] in ("answered", "interrupted", "cut", "failed", "discarded"), (key, report)

@@ -20,7 +20,7 @@ MESSAGE_BYTES = 3500  # one answer delta of 60 ms
 BREATH_BYTES = 20_000  # the peer rests for BREATH_S after each of these: slower than the slowest interpreter
 BREATH_S = 0.015
 HEAP_FRAMES = 150
-# The 32-bit desktop has its heap above 2**30, where asyncio's id(socket) makes a big integer for each wait; no ESP32 has.
+# The 32-bit desktop has its heap above 2**30, where asyncio's id(socket) is a big integer for each wait; no ESP32 has.
 HEAP_LIMIT_BYTES = {"micropython64": 16, "micropython32": 80}
 
 VERSIONS = {"TLS1.2": ssl.TLSVersion.TLSv1_2, "TLS1.3": ssl.TLSVersion.TLSv1_3}

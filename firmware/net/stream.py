@@ -8,10 +8,13 @@
 Whoever stands in for a Stream (a test, a simulation) keeps this contract:
 
     readinto(mv)      -> bytes put into mv; 0: the stream is at its end, or closed by us; None: nothing is here now.
-    write(buf, at, n) -> bytes taken from buf[at:at+n]; None: none. After None or a short count the next call must offer
-                         exactly the rest: the same bytes, the same end. TLS has already sealed a part of them into a
-                         record that is not out yet; another offer makes whole frames vanish without any error.
-                         So one task alone may write.
+                         MicroPython does not tell of a TLS close alert right behind the last bytes (its readinto
+                         reads on and swallows it): there the end is that of TCP, which may come later or, from a
+                         peer that waits for us, not at all. So no protocol may rely on the end alone.
+    write(buf, at, n) -> bytes taken from buf[at:at+n]; None: none. After None or a short count the next call must
+                         offer exactly the rest: the same bytes, the same end. TLS has already sealed a part of them
+                         into a record that is not out yet; another offer makes whole frames vanish without any
+                         error. So one task alone may write.
     readable, writable   awaitables that may be awaited again and again, each by one task at a time. They may return too
                          early, so ask readinto or write and look for None. Wait only after a None or a short count.
     close()           may be called twice; wakes whoever waits.
@@ -25,13 +28,13 @@ import os
 from .. import compat, errors
 from ..errors import ConfigError, LinkError
 
-_NO_ROOT = "no root certificate in tls_roots signed the certificate of %s: add its root as a DER file, or check cloud_url"
+_NO_ROOT = "no root certificate in tls_roots signed the certificate of %s: add its root as DER, or check cloud_url"
 
 _TLS_TEXTS = {
     compat.TLS_UNTRUSTED: _NO_ROOT,
     compat.TLS_NO_ROOTS: _NO_ROOT,
     compat.TLS_WRONG_HOST: "the certificate is not made out to %s: check cloud_url; somebody may be in between",
-    compat.TLS_EXPIRED: "the certificate of %s has expired: its owner must renew it, unless this device's clock is wrong",
+    compat.TLS_EXPIRED: "the certificate of %s has expired: its owner must renew it, or this device's clock is wrong",
     compat.TLS_TOO_EARLY: "the certificate of %s is not valid yet: this device's clock is behind, check ntp_host",
     compat.TLS_NOT_TLS: "%s does not speak TLS on this port: check port and scheme (wss or ws) of cloud_url",
     compat.TLS_ALERT: "%s ended the TLS handshake with an alert: it wants another TLS version, cipher or host name",

@@ -46,6 +46,8 @@ class Runner:
         self._has_deadline = False
         self._deadline_changed = asyncio.Event()
         self._seen_samples = 0
+        self._seen_malformed = 0
+        self._seen_unknown = 0
 
     # Events
 
@@ -149,7 +151,9 @@ class Runner:
             self._link.send(cloud.reply)
         if event == events.AUDIO:
             return self._receive_audio(buf, now_ms)
-        if event == events.HEARD:
+        if not event:
+            self._note_skipped()
+        elif event == events.HEARD:
             self._heard()
         elif event == events.SAID:
             report.say(events.SAID, now_ms, text=cloud.text)
@@ -162,9 +166,19 @@ class Runner:
         elif event == events.LINK_READY:
             self._link.ready()
             self.post(event)
-        elif event:
+        else:
             self.post(event)
         return False
+
+    def _note_skipped(self):
+        """A message that meant nothing: when it was odd, the trace says so."""
+        cloud = self._cloud
+        if cloud.malformed_count != self._seen_malformed:
+            self._seen_malformed = cloud.malformed_count
+            self._trace.add(tr.MALFORMED, self._seen_malformed)
+        if cloud.unknown_count != self._seen_unknown:
+            self._seen_unknown = cloud.unknown_count
+            self._trace.add(tr.UNKNOWN_EVENT, self._seen_unknown)
 
     def _receive_audio(self, buf, now_ms):
         self.post(events.AUDIO)
@@ -230,6 +244,7 @@ class Runner:
             "connect": self._link.start,
             "cut": self._cut,
             "discard": self._discard,
+            "dismiss": self._dismiss,
             "disconnect": self._link.stop,
             "end_turn": self._end_turn,
             "extend": self._extend,
@@ -248,6 +263,7 @@ class Runner:
             "record": self._record,
             "resume": self._uplink.resume,
             "retry_later": self._retry_later,
+            "supersede": self._supersede,
             "time_out_answer": self._time_out_answer,
             "time_out_audio": self._time_out_audio,
             "time_out_link": self._time_out_link,
@@ -279,6 +295,16 @@ class Runner:
         if self._turn is not None:
             self._turn.end(turn.DISCARDED)
             self._end_turn()
+
+    def _dismiss(self):
+        """There was no question after all."""
+        if self._turn is not None:
+            self._turn.end(turn.DISCARDED)
+
+    def _supersede(self):
+        """The answer was given up before it began, because somebody spoke on."""
+        if self._turn is not None:
+            self._turn.end(turn.INTERRUPTED)
 
     def _interrupt(self):
         self._trace.add(tr.CANCEL)

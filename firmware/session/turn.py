@@ -6,7 +6,7 @@ ANSWERED = "answered"
 INTERRUPTED = "interrupted"  # by the user
 CUT = "cut"  # the answer broke off
 FAILED = "failed"
-DISCARDED = "discarded"  # the user took the question back
+DISCARDED = "discarded"  # the user took the question back, or there was none after all
 
 
 class Turn:

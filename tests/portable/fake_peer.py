@@ -1,4 +1,4 @@
-"""A WebSocket server in memory, written from the RFC and not with the code under test, and the parts a Link works for."""
+"""A WebSocket server in memory, written from the RFC and not with our code, and the parts a Link works for."""
 
 import asyncio
 import binascii

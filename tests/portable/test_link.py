@@ -230,7 +230,7 @@ def test_too_big_a_message_is_skipped_and_noted():
         setup.stream.feed(frame(1, bytes(9000)) + frame(1, b"next"))
         await setup.settle()
         assert setup.session.heard == [b"next"]
-        assert trace.UNKNOWN_EVENT in setup.trace_codes
+        assert trace.TOO_BIG in setup.trace_codes
 
     run(test)
 
@@ -868,7 +868,7 @@ def test_a_frame_up_and_a_message_down_cost_next_to_no_heap():
         meter = HeapMeter()
         sleep_ms = setup.ports.sleep_ms
         n_frames = 160
-        for is_idle in (False, True, False):  # the first round warms up, the idle one measures the clock and the watchdog
+        for is_idle in (False, True, False):  # the first round warms up, the idle one measures clock and watchdog
             stream.count = session.count = 0
             meter.start()
             for _ in range(n_frames):

@@ -47,7 +47,10 @@ class Session:
         )
         self.intake = Notebook("intake", self.orders, _offer=False)
         self.uplink = Notebook("uplink", self.orders, is_unsent=False, is_recording=True, was_resumed=False)
-        self.cloud = Notebook("cloud", self.orders, _interrupt=b"cancel", _clear=b"clear", reply=None, audio_at=0, audio_n=4)
+        self.cloud = Notebook(
+            "cloud", self.orders, _interrupt=b"cancel", _clear=b"clear", reply=None, audio_at=0, audio_n=4,
+            malformed_count=0, unknown_count=0,
+        )  # fmt: skip
         self.link = Notebook("link", self.orders, is_up=True, is_starting=False, _retry_delay_ms=400)
         self.runner = runner.Runner(
             mode, dict(LIMITS), ports(), trace.Trace(now_ms), self.player, self.intake, self.uplink, self.cloud, self.link, lambda s: None
@@ -239,6 +242,14 @@ def test_free_talk_speech_over_the_answer_silences_it():
     assert session.after(events.SPEECH_STARTED)[0] == "player.flush"
     assert session.runner.state == table.LISTENING
     assert session.told("turn")[0]["outcome"] == "interrupted"
+
+
+def test_free_talk_that_goes_on_before_the_answer_begins_is_no_answer():
+    session = Session("free").connected()
+    session.after(events.PRESS, events.SPEECH_STARTED, events.SPEECH_STOPPED, events.SPEECH_STARTED)
+    session.after(events.SPEECH_STOPPED, events.CANCELLED)
+    session.after(events.SPEECH_STARTED, events.SPEECH_STOPPED, events.NOTHING_HEARD)
+    assert [turn["outcome"] for turn in session.told("turn")] == ["interrupted", "interrupted", "discarded"]
 
 
 def test_five_taps_ask_for_provisioning_from_any_state():

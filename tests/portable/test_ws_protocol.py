@@ -1,4 +1,4 @@
-"""RFC 6455 without a socket. Every conversation is fed whole, byte by byte and in odd slices: the events are the same."""
+"""RFC 6455 without a socket. Every talk is fed whole, byte by byte and in odd slices: the events are the same."""
 
 import gc
 import json
@@ -409,7 +409,9 @@ def test_json_on_both_interpreters_sees_bad_utf8_or_carries_it_on_without_harm()
 def test_utf8():
     for good in ("", "abc", "é鹨", "\U0010ffff", "퟿"):
         assert ws.is_utf8(good.encode())
-    for bad in (b"\x80", b"\xc1\x81", b"\xe2\x82", b"\xf5\x80\x80\x80", b"\xf0\x8f\xbf\xbf", b"\xed\xbf\xbf", b"a\xe2b"):
+    for bad in (
+        b"\x80", b"\xc1\x81", b"\xe2\x82", b"\xf5\x80\x80\x80", b"\xf0\x8f\xbf\xbf", b"\xed\xbf\xbf", b"a\xe2b",
+    ):  # fmt: skip
         assert not ws.is_utf8(bad), bad
 
 

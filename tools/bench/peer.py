@@ -23,6 +23,7 @@ class EndlessAnswer:
         self.frames = 0  # audio messages that came
         self.audio_bytes = 0  # in them
         self.port = 0
+        self.token = "pat_bench"
         self._tls = tls
         self._delta = _delta_message(bytes((i * 37 + silence) & 0xFF for i in range(bytes_per_s * DELTA_MS // 1000)))
         self._runner = None

@@ -1,0 +1,108 @@
+"""The smallest heap in which a whole conversation over TLS takes place, and what is free on the way.
+
+The modules are .mpy files, as on a device; the board is tools/bench/device/thin.py, whose own share is measured alone
+and subtracted. TLS buffers and sockets lie outside this heap on the desktop as they do on an ESP32.
+"""
+
+import os
+import shutil
+import tempfile
+
+from tools import ROOT, ToolError, size
+from tools.bench import child
+
+SCENARIO = {
+    "name": "bench", "recognise_ms": 20, "created_ms": 10,
+    "turns": [{"heard": "a question", "first_audio_ms": 60,
+               "answer": [{"text": "An answer.", "audio": {"signal": "noise", "ms": 400}}]}],
+}  # fmt: skip
+
+# Name -> settings that differ from the defaults. All speak G.711 A-law both ways.
+PROFILES = {
+    "64 KB ring": {"ring_bytes": 65536},
+    "64 KB ring, short queue": {"ring_bytes": 65536, "press_wait_ms": 1500, "uplink_queue_ms": 1800},
+    "no PSRAM": {
+        "answer_max_s": 30, "rx_buffer_bytes": 4096, "message_max_bytes": 8192, "press_wait_ms": 1000,
+        "uplink_queue_ms": 1200, "preroll_ms": 200, "log_transcripts": False,
+    },
+}  # fmt: skip
+_ARCHES = {64: "x64", 32: "x86"}
+_GRAIN_BYTES = 4096
+PLENTY_BYTES = 1 << 20
+_TIMEOUT_S = 20
+
+
+class Tree:
+    """The firmware and the bench's board as .mpy files for one word size; `with` makes and removes it."""
+
+    def __init__(self, bits):
+        self.bits = bits
+        self.root = ""
+
+    def __enter__(self):
+        self.root = tempfile.mkdtemp(prefix="pipit-mpy-")
+        try:
+            files = [file for file in size.device_files() if file not in ("boot.py", "main.py")]
+            self._compile(files, ROOT, self.root)
+            board = os.path.join(ROOT, "tools", "bench", "device")
+            self._compile(["thin.py", "conversation.py"], board, os.path.join(self.root, "bench"))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _compile(self, files, source, target):
+        rows = size.compile_device_files(files, target, source, _ARCHES[self.bits])
+        wrong = [(file, error) for file, _, _, error in rows if error]
+        if wrong:
+            raise ToolError("%s does not compile: %s" % wrong[0])
+
+
+async def converse(tree, cloud, profile, heap_bytes, turns=1, share=False):
+    """The child's reports, {} when it did not come through with this heap."""
+    config = dict(PROFILES[profile], mode="ptt_hold", uplink_codec="g711a", downlink_codec="g711a")
+    with child.folder(cloud, cloud.ca_der_folder, config) as folder:
+        settings = {"app_root": tree.root, "turns": turns, "share": share}
+        code = "import sys; sys.path.insert(0, %r); import conversation; conversation.main(%r)" % (
+            tree.root + "/bench", settings,
+        )  # fmt: skip
+        command = child.command_for(tree.bits, heap_bytes) + ["-c", code]
+        done = await child.run(command, folder, _TIMEOUT_S + 4 * turns)
+    if done.exit_code:
+        return {}
+    reports = {}
+    for report in done.reports:
+        if "share" in report:
+            return report
+        reports[report["at"]] = report["free"]
+    return reports
+
+
+class Need:
+    """least_bytes: the smallest heap that worked, the board's share_bytes subtracted."""
+
+    def __init__(self, least_bytes, share_bytes):
+        self.share_bytes = share_bytes
+        self.least_bytes = least_bytes - share_bytes
+
+
+async def smallest(tree, cloud, profile):
+    """A Need, by halving the interval down to 4 KB."""
+    share = (await converse(tree, cloud, profile, PLENTY_BYTES, share=True)).get("share", 0)
+    low, high = 0, PLENTY_BYTES // _GRAIN_BYTES
+    if not await converse(tree, cloud, profile, PLENTY_BYTES):
+        raise ToolError("the conversation fails even in a heap of %d bytes" % PLENTY_BYTES)
+    guess = 80 if tree.bits == 64 else 48  # grains; where the answer was last seen, so that the first steps are small
+    step = 8
+    while high - low > 1:
+        middle = min(max(guess, low + 1), high - 1)
+        if await converse(tree, cloud, profile, middle * _GRAIN_BYTES):
+            high = middle
+            guess = max(middle - step, (low + high) // 2) if low else middle - step
+        else:
+            low = middle
+            guess = min(middle + step, (low + high) // 2) if high < PLENTY_BYTES // _GRAIN_BYTES else middle + step
+    return Need(high * _GRAIN_BYTES, share)
