@@ -147,7 +147,10 @@ class Speaker:
         )
 
     def _new_link(self):
-        return link.Link(self.config, self.ports, self.trace, self.uplink, self.cloud, self.session, self._intake)
+        make = link.Link
+        if self.config.websocket == "aiohttp":
+            from .net.ws_aiohttp import AiohttpLink as make  # with aiohttp itself it is large, and seldom wanted
+        return make(self.config, self.ports, self.trace, self.uplink, self.cloud, self.session, self._intake)
 
     # Life
 

@@ -5,9 +5,16 @@ it behaves differently.
 """
 
 import asyncio
+import errno
 import os
+import socket
 import sys
 import time
+
+try:
+    import tls
+except ImportError:
+    import ssl as tls  # CPython: the same class under the older name
 
 try:
     from micropython import const
@@ -84,14 +91,6 @@ def mem_free_bytes():
 #
 #     io.readinto(mv) -> n, 0 at the end of the stream, None when nothing is here now
 #     io.write(buf, at, n) -> n, None when nothing could be taken; see stream.py for how to go on after a short count
-
-import errno
-import socket
-
-try:
-    import tls
-except ImportError:
-    import ssl as tls
 
 _VERIFY_FAILED = const(-0x2700)  # mbedTLS: X509_CERT_VERIFY_FAILED, when the build has no words for the cause
 _NO_ROOTS = const(-0x7680)  # mbedTLS: SSL_CA_CHAIN_REQUIRED

@@ -95,6 +95,7 @@ ROWS = (
     ("tls_verify", BOOL, True, None, "false: anybody on the way can listen and speak; for experiments only"),
     ("tls_roots", TEXT, "tls_roots", (1, 128, ""), "folder with the root certificates, one .der file each"),
     ("allow_plain_ws", BOOL, False, None, "true: ws:// may go to another machine, token and voice in clear"),
+    ("websocket", CHOICE, "pipit", ("pipit", "aiohttp"), "who speaks WebSocket: this speaker itself, or aiohttp"),
     ("connect_timeout_ms", INT, 15_000, (1000, 120_000), "longest wait for TCP, TLS and the WebSocket together"),
     ("idle_timeout_ms", INT, 45_000, (1000, 600_000), "a connection on which nothing arrives for so long is dead"),
     ("close_timeout_ms", INT, 2000, (0, 30_000), "longest wait for the cloud's goodbye"),

@@ -43,7 +43,7 @@ SCENES = {
         config={"uplink_codec": "pcm"},
     ),
     "nobody there": Scene(
-        "wait offline\npress\nwait error 4000\nwait connecting 4000\nrelease\nsleep 500\nquit\n",
+        "wait error\nwait offline\npress\nwait turn 4000\nsleep 300\nrelease\nsleep 300\nquit\n",
         on=(CPYTHON, MPY64),
         config={"cloud_url": "wss://localhost:1/v1/chat", "press_wait_ms": 1000},
     ),
@@ -104,13 +104,13 @@ def test_a_tap_records_from_its_first_instant_and_is_not_in_the_next_question(ou
 @pytest.mark.parametrize("name, interpreter", [("two taps", CPYTHON), ("two taps", MPY64), ("two clicks", CPYTHON)])
 def test_two_taps_stop_everything(outcome, name, interpreter):
     run = outcome(name, interpreter)
-    assert run.outcomes == ["interrupted", "discarded"] and run.errors == []
+    assert run.outcomes[0] == "interrupted" and set(run.outcomes[1:]) == {"discarded"} and run.errors == []
     (turn,) = run.cloud.turns
     (heard,) = conversation.assert_played(run, (turn, "part"))
     assert heard.end * 1000 / run.rate_hz - run.at_ms("press", 1 if name == "two taps" else 2) < 80
     assert turn.cancel_code == 2 and len(run.sent("conversation.chat.cancel")) == 1
     assert run.result.states()[-1] == "idle"
-    assert [u.fate for u in run.cloud.utterances][1:] in (["cleared"], ["cleared", "cleared"], [])
+    assert {u.fate for u in run.cloud.utterances[1:]} <= {"cleared"}
 
 
 @pytest.mark.parametrize("interpreter", (CPYTHON, MPY64))
@@ -201,7 +201,7 @@ def test_a_link_at_rest_comes_back_for_a_press(outcome, interpreter):
 def test_the_volume_keys_step_and_repeat(outcome):
     run = outcome("the volume keys")
     percents = [report["percent"] for report in run.result.of_kind("volume")]
-    assert percents == list(range(110, percents[-1] - 20, -10)) and percents[-1] <= 80
+    assert percents == list(range(110, percents[-1] - 1, -10)) and percents[-1] <= 80
 
 
 @pytest.mark.parametrize("interpreter", EVERYWHERE)

@@ -130,6 +130,21 @@ def test_a_look_up_waits_until_nobody_would_hear_it():
     assert "resolve" in bench.log
 
 
+def test_while_somebody_speaks_an_old_address_is_tried_rather_than_none():
+    quiet = [True]
+    bench = Bench([{"open_error": errors.LinkError("refused")}, {}], is_quiet=lambda: quiet[0])
+
+    async def main():
+        bench.connector.start()
+        await ports().sleep_ms(1000)
+        quiet[0] = False
+        bench.connector.start()
+        await ports().sleep_ms(1000)
+
+    run_stepped(main)
+    assert [step.split(" ")[0] for step in bench.log] == ["wifi", "resolve", "open", "close", "wifi", "open", "update"]
+
+
 def test_an_attempt_that_was_stopped_is_never_heard_of_again():
     bench = Bench([{"ends_after_ms": 500, "end": errors.LinkError("late")}, {}])
 
