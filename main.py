@@ -1,5 +1,5 @@
 """Start the speaker. On a board this runs by itself after boot.py; the simulator runs the very same file."""
 
-from firmware import app
+from firmware import start
 
-exit_code = app.main()
+exit_code = start.main()

@@ -1,4 +1,4 @@
-"""The composition root: reads the settings, builds every part from the board, hands each what it needs, runs them.
+"""The composition root: builds every part from settings and board, hands each what it needs, runs them.
 
 It decides nothing about sound, protocol or state: those have rooms of their own.
 """
@@ -6,7 +6,7 @@ It decides nothing about sound, protocol or state: those have rooms of their own
 import asyncio
 import json
 
-from . import boards, collector, compat, config as settings, connector, errors, events, report, tasks, trace
+from . import boards, collector, compat, connector, errors, events, report, tasks, trace
 from . import ports as world
 from .audio import codec, gate, intake, player, recorder, uplink
 from .clouds import coze
@@ -14,8 +14,6 @@ from .compat import const
 from .drivers import button, i2s, led
 from .net import link, wifi
 from .session import gestures, runner, table
-
-CONFIG_PATH = "config.json"
 
 _CONTROLS_POLL_MS = const(5)  # how late a button edge may be seen
 _LED_EVERY_POLLS = const(4)
@@ -36,12 +34,11 @@ EXIT_BROKEN = 1
 EXIT_SETTINGS = 2
 
 
-def main(path=None, ports=None):
-    """Run the speaker until Ctrl-C. Returns 0; 1 when a part broke, 2 when the settings are wrong: both are reported."""
+def run(config, board, ports=None):
+    """Run the speaker until Ctrl-C. Returns EXIT_OK, or EXIT_BROKEN when a part broke, which is reported."""
     global _speaker
     try:
-        config = settings.load(path or CONFIG_PATH)
-        speaker = Speaker(config, boards.load(config.board), ports or world.real())
+        speaker = Speaker(config, board, ports or world.real())
     except errors.PipitError as error:
         report.say("error", compat.ticks_ms(), error_kind=error.kind, text=error.text)
         return EXIT_SETTINGS if isinstance(error, errors.ConfigError) else EXIT_BROKEN
@@ -147,10 +144,12 @@ class Speaker:
         )
 
     def _new_link(self):
-        make = link.Link
+        parts = (self.config, self.ports, self.trace, self.uplink, self.cloud, self.session, self._intake)
         if self.config.websocket == "aiohttp":
-            from .net.ws_aiohttp import AiohttpLink as make  # with aiohttp itself it is large, and seldom wanted
-        return make(self.config, self.ports, self.trace, self.uplink, self.cloud, self.session, self._intake)
+            from .net import ws_aiohttp  # seldom wanted, and large with aiohttp behind it
+
+            return ws_aiohttp.AiohttpLink(*parts)
+        return link.Link(*parts)
 
     # Life
 

@@ -111,7 +111,8 @@ class Connector:
             error = failure
         except Exception:  # a fault of ours, or no memory: tasks.py reports it, and the session must not go on as if
             self._attempt = None
-            self.fail(errors.LinkError("the connection ended by a fault of this speaker: it is made anew", errors.PROTOCOL))
+            text = "the connection ended by a fault of this speaker: it is made anew"
+            self.fail(errors.LinkError(text, errors.PROTOCOL))
             raise
         if error is None:
             error = errors.LinkError("the cloud closed the connection")

@@ -8,19 +8,27 @@ What it does not resolve (a backslash escape in a key or in a wanted string) it 
 such a message with `json`. It is not a validator: of a skipped value only the extent is found.
 """
 
-FOUND = 0  # one JSON object; look at `at` and `n`
-UNUSUAL = 1  # perhaps legal, but only `json` can tell
-MALFORMED = 2  # not one JSON object from `start` to `end`
+try:
+    from micropython import const
+except ImportError:
 
-_QUOTE = 0x22
-_BACKSLASH = 0x5C
-_COMMA = 0x2C
-_COLON = 0x3A
-_OPEN = 0x7B
-_CLOSE = 0x7D
-_OPEN_LIST = 0x5B
-_CLOSE_LIST = 0x5D
-_SPACE = 0x20  # the white space of JSON is 0x20, 0x0A, 0x0D, 0x09; other bytes up to 0x20 are not legal anyway
+    def const(value):
+        return value
+
+
+FOUND = const(0)  # one JSON object; look at `at` and `n`
+UNUSUAL = const(1)  # perhaps legal, but only `json` can tell
+MALFORMED = const(2)  # not one JSON object from `start` to `end`
+
+_QUOTE = const(0x22)
+_BACKSLASH = const(0x5C)
+_COMMA = const(0x2C)
+_COLON = const(0x3A)
+_OPEN = const(0x7B)
+_CLOSE = const(0x7D)
+_OPEN_LIST = const(0x5B)
+_CLOSE_LIST = const(0x5D)
+_SPACE = const(0x20)  # the white space of JSON is 0x20, 0x0A, 0x0D, 0x09; other bytes up to 0x20 are not legal anyway
 
 
 class JSONScan:
@@ -112,8 +120,10 @@ class JSONScan:
         else:
             i = self._top_count
             stop = len(names)
+        n = key_end - key
         while i < stop:
-            if _equals(buf, key, key_end, names[i]):
+            name = names[i]
+            if len(name) == n and buf.find(name, key, key_end) == key:
                 return i
             i += 1
         if buf.find(b"\\", key, key_end) >= 0:
@@ -144,6 +154,8 @@ def _string_end(buf, pos, end):
         quote = buf.find(b'"', pos, end)
         if quote < 0:
             return -1
+        if quote == start or buf[quote - 1] != _BACKSLASH:
+            return quote
         back = quote
         while back > start and buf[back - 1] == _BACKSLASH:
             back -= 1

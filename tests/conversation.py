@@ -29,7 +29,7 @@ from tools.cloud import records
 from tools.cloud.server import CloudServer
 from tools.sim import runner
 
-AT_ONCE = 8
+AT_ONCE = 10
 TIMEOUT_S = 60
 TOKEN = "pat_must-never-be-seen-6a1f9c"
 WIFI_PASSWORD = "also-never-to-be-seen-77"
@@ -339,7 +339,7 @@ def assert_played(run, *expected, tail=()):
 
     expected   (a turn of the cloud, "whole" or "part"): the exact whole answer, or an exact head of it
     tail       sound that may stand behind the last answer (spans of samples to leave out), for beeps
-    Returns the listen.Heard of each. Silences inside an answer must be those that the speaker reports as underruns.
+    Returns the listen.Heard of each. Silences inside an answer must be what the speaker reports as underruns.
     """
     played = run.played
     begin = 0
@@ -360,14 +360,23 @@ def assert_played(run, *expected, tail=()):
     for first, end in tail:
         rest[max(0, first - begin) : max(0, end - begin)] = 0
     assert not rest.any(), "something was played at sample %d" % (begin + int(numpy.flatnonzero(rest)[0]))
-    assert sum(heard.gap_count for heard in found) == sum(turn["underruns"] for turn in run.turns)
+    _check_gaps(run, [gap for heard in found for gap in heard.gaps])
     return found
+
+
+def _check_gaps(run, gaps):
+    """Silences inside answers are the fault of a busy machine, if of anybody: they must have been noticed.
+
+    The speaker knows the DMA only to a block of 256 samples, so it may take a shorter silence for none.
+    """
+    noticed = sum(turn["underruns"] for turn in run.turns)
+    assert len([gap for gap in gaps if gap > 2 * 256]) <= noticed <= len(gaps), (gaps, run.turns)
 
 
 def place_of(run, utterance):
     """(first sample, end) of a PCM utterance on the time line of the room: exactly what the microphone heard there."""
     room = (numpy.array(run.room, dtype="<i2") & ~3).astype("<i2").tobytes()  # 16 of its bits, 12 dB down and up again
-    at = _find(room, utterance.pcm)
+    at = find(room, utterance.pcm)
     assert at >= 0, "the microphone did not hear what arrived"
     return at, at + len(utterance.pcm) // 2
 
@@ -401,12 +410,12 @@ def clip_place(run, name):
     """(first sample, end) of a clip on the time line of the room."""
     with wave.open(os.path.join(os.path.dirname(run._files["mic"]), name), "rb") as file:
         clip = numpy.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-    at = _find(numpy.array(run.room, dtype="<i2").tobytes(), clip.tobytes())
+    at = find(numpy.array(run.room, dtype="<i2").tobytes(), clip.tobytes())
     assert at >= 0, "nobody said %s" % name
     return at, at + len(clip)
 
 
-def _find(samples, wanted):
+def find(samples, wanted):
     """Index of the first sample of `wanted` in `samples` (s16le bytes both), -1 when it is not there."""
     at = samples.find(wanted)
     while at > 0 and at % 2:

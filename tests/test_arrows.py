@@ -1,6 +1,6 @@
 """Reads every import of the device's and the tools' files and fails on an arrow that points the wrong way.
 
-    main -> firmware.app -> {session, audio, clouds, net, drivers} -> lib
+    main -> firmware.start -> firmware.app -> {session, audio, clouds, net, drivers} -> lib
     tools/cloud -> neither firmware nor lib, so that a bug of theirs cannot hide in a copy of itself
 """
 
@@ -88,9 +88,9 @@ def _boards(path, name):
 
 def _main(path, name):
     if name[0] in ("tools", "tests", "boards") or name[0] in LIB_MODULES:
-        return "the start-up files know firmware.app only"
-    if name[0] == "firmware" and name[1:2] != ["app"]:
-        return "the start-up files know firmware.app only"
+        return "the start-up files know firmware.start only"
+    if name[0] == "firmware" and name[1:2] != ["start"]:
+        return "the start-up files know firmware.start only"
 
 
 def _cloud(path, name):
@@ -185,7 +185,7 @@ def test_the_emulated_cloud_may_not_use_a_library_of_the_device():
         ("firmware/compat.py", "import time, os, asyncio"),
         ("firmware/net/stream.py", "import socket"),
         ("lib/ws_protocol.py", "import kernels\nfrom micropython import const"),
-        ("main.py", "from firmware import app\nimport sys"),
+        ("main.py", "from firmware import start\nimport sys"),
         ("tools/cloud/server.py", "import time\nfrom .protocol import Chat\nfrom tools import ToolError"),
     ),
 )

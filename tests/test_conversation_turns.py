@@ -5,7 +5,7 @@ import json
 import conversation
 import numpy
 import pytest
-from conversation import CPYTHON, EVERYWHERE, MPY64, Scene, answers, ask
+from conversation import CPYTHON, EVERYWHERE, MIC_KHZ, MPY64, Scene, answers, ask
 
 HOLD = "wait idle\n" + ask() + "wait turn\nsleep 50\nquit\n"
 SPOKEN = "wait idle\nsay bird.wav\nsleep 150\npress\nwait clip_end\nrelease\nwait turn\nsleep 50\nquit\n"
@@ -85,7 +85,7 @@ def test_a_question_arrives_with_its_first_and_last_syllable(outcome, codecs, in
     begin, end = conversation.place_of(run, utterance)
     conversation.assert_question_place(run, begin, end, run.at_ms("press"), run.at_ms("release"))
     clip_begin, clip_end = conversation.clip_place(run, "ask.wav")
-    assert clip_begin / 16 < run.at_ms("press") - 100 and clip_end / 16 > run.at_ms("release") + 20
+    assert clip_begin / MIC_KHZ < run.at_ms("press") - 100 and clip_end / MIC_KHZ > run.at_ms("release") + 20
     assert begin < clip_begin and clip_end < end
     assert utterance.appends == (end - begin) // 320, "one frame of 20 ms in each message"
 
@@ -131,8 +131,8 @@ def test_free_talk_streams_from_click_to_click_without_a_gap(outcome, interprete
     run = outcome("free talk", interpreter)
     (connection,) = run.cloud.connections
     room = (numpy.array(run.room, dtype="<i2") & ~3).astype("<i2").tobytes()
-    begin = room.find(bytes(connection.uplink)) / 2 / 16
-    end = begin + len(connection.uplink) / 2 / 16
+    begin = conversation.find(room, bytes(connection.uplink)) / MIC_KHZ
+    end = begin + len(connection.uplink) / 2 / MIC_KHZ
     assert begin > 0 and run.at_ms("press") - 300 - 41 - conversation.SLACK_MS <= begin <= run.at_ms("press") - 250
     assert run.at_ms("press", 1) - 41 - conversation.SLACK_MS <= end <= run.at_ms("press", 1) + conversation.SLACK_MS
     assert run.result.states()[-2:] == ["listening", "idle"]

@@ -91,7 +91,7 @@ async def _demo(interpreter, out, console):
         answered = 0
         for number, scene in enumerate(SCENES, 1):
             console.print("\n[bold]%d/%d %s[/bold] – %s" % (number, len(SCENES), scene.name, scene.about))
-            base = os.path.join(out, scene.name)
+            base = os.path.join(out, scene.name.replace(" ", "-"))
             result = await runner.run(
                 dict(scene.settings, volume_percent=100),  # 100 % leaves every sample as the cloud sent it
                 cloud=cloud,
@@ -215,4 +215,5 @@ def _print_summary(console, rows, out, seconds):
         heap_text = str(heap // 1024) if heap >= 0 else "–"
         table.add_row(scene.name, turn["outcome"], *marks, str(turn["underruns"]), heap_text)
     console.print(table)
-    console.print("Listen to %s/*-speaker.wav; what was said is in *-mic.wav (%.0f s altogether)" % (out, seconds))
+    text = "Listen to %s/*-speaker.wav; what was said is in *-mic.wav (%.0f s altogether)" % (out, seconds)
+    console.print(text, soft_wrap=True)

@@ -21,16 +21,20 @@ class Heard:
     """One answer as it was played.
 
     samples    of the answer that were played, in order and without a gap, from its first one on
-    gap_count  silences inside it (each one an underrun)
+    gaps       lengths in samples of the silences inside it (each one an underrun)
     start      index of its first sample in the record
     end        index behind its last one
     """
 
-    def __init__(self, samples, gap_count, start, end):
+    def __init__(self, samples, gaps, start, end):
         self.samples = samples
-        self.gap_count = gap_count
+        self.gaps = gaps
         self.start = start
         self.end = end
+
+    @property
+    def gap_count(self):
+        return len(self.gaps)
 
 
 def find_answer(played, answer, begin=0, least=400):
@@ -72,7 +76,7 @@ def _find(samples, probe, begin):
 
 def _follow(played, answer, start):
     """Walk both records together; zeros that the answer does not hold are a gap."""
-    at, got, gaps = start, 0, 0
+    at, got, gaps = start, 0, []
     while got < len(answer) and at < len(played):
         if at < 0 or played[at] == answer[got]:
             at, got = at + 1, got + 1
@@ -87,5 +91,6 @@ def _follow(played, answer, start):
         resume -= zeros - got
         if resume <= at or resume >= len(played) or played[resume : resume + 8] != answer[got : got + 8]:
             break
-        at, gaps = resume, gaps + 1
+        gaps.append(resume - at)
+        at = resume
     return Heard(answer[:got], gaps, start, at)

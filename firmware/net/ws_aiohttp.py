@@ -11,12 +11,11 @@ from frame_queue import AUDIO, END
 from ws_protocol import WSRefused
 
 from .. import errors
-from ..compat import const, ticks_diff
+from ..compat import const
 from ..errors import CloudError, ConfigError, LinkError, PipitError
 from .link import Refused
 
 _AUDIO_BUFFER_BYTES = const(2048)
-_WATCH_MS = const(1000)
 _NORMAL_CODES = (1000, 1001, 1005)
 _CLOSE_KINDS = {1008: errors.REFUSED, 1011: errors.BUSY, 1012: errors.BUSY, 1013: errors.BUSY, 1014: errors.BUSY}
 
@@ -44,7 +43,6 @@ class AiohttpLink:
         self._messages = []
         self._utterance = -1  # abort_count of the uplink when the open utterance began to go out
         self._audio = bytearray(_AUDIO_BUFFER_BYTES)
-        self._last_heard_ms = 0
 
     async def open(self, address, host, port, path, headers, tls):
         """As Link.open; aiohttp looks the host up by itself, so `address` is not used."""
@@ -54,7 +52,10 @@ class AiohttpLink:
             raise ConfigError("websocket", "aiohttp is not installed here: install it, or write pipit")
         place = "[%s]" % host if ":" in host else host
         url = "%s://%s:%d%s" % ("ws" if tls is None else "wss", place, port, path)
-        opening = self._connect(aiohttp, url, headers, {} if tls is None else {"ssl": tls})
+        options = {} if tls is None else {"ssl": tls}
+        if hasattr(aiohttp, "ClientTimeout"):  # PyPI's: pings, and ends the connection when no pong comes
+            options["heartbeat"] = self._config.ping_ms / 1000
+        opening = self._connect(aiohttp, url, headers, options)
         try:
             await asyncio.wait_for(opening, self._config.connect_timeout_ms / 1000)
         except asyncio.TimeoutError:
@@ -63,17 +64,15 @@ class AiohttpLink:
         except Exception as error:
             await self._finish(None)
             raise _open_error(error, host, headers)
-        self._last_heard_ms = self._ports.ticks_ms()
 
     async def _connect(self, aiohttp, url, headers, options):
         self._client = aiohttp.ClientSession(headers=headers)
-        self._ws = await self._client.ws_connect(url, **options)
+        # Not awaited: micropython-lib's can only be entered.
+        self._ws = await self._client.ws_connect(url, **options).__aenter__()
 
     async def run(self):
         """As Link.run."""
-        self._tasks = [
-            asyncio.create_task(self._guard(coro)) for coro in (self._read(), self._write(), self._watch())
-        ]
+        self._tasks = [asyncio.create_task(self._guard(coro)) for coro in (self._read(), self._write())]
         await self._over.wait()
         if self._reason is not None and not isinstance(self._reason, PipitError):
             raise self._reason
@@ -138,7 +137,6 @@ class AiohttpLink:
     async def _read(self):
         ws = self._ws
         async for message in ws:
-            self._last_heard_ms = self._ports.ticks_ms()
             if self._is_closing or not isinstance(message.data, str):
                 continue
             buf = bytearray(message.data.encode())
@@ -151,7 +149,8 @@ class AiohttpLink:
             return LinkError("the connection broke off without a word from the cloud: check the network")
         if code in _NORMAL_CODES:
             return None
-        return CloudError("the cloud closed the connection with code %d" % code, _CLOSE_KINDS.get(code, errors.CONNECT), code)
+        kind = _CLOSE_KINDS.get(code, errors.CONNECT if code >= 3000 else errors.PROTOCOL)
+        return CloudError("the cloud closed the connection with code %d" % code, kind, code)
 
     async def _write(self):
         while True:
@@ -188,26 +187,11 @@ class AiohttpLink:
     async def _send_text(self, data):
         await self._ws.send_str(data.decode())
 
-    async def _watch(self):
-        """The only clock: pings where aiohttp has them, and the end when nothing is heard."""
-        ports = self._ports
-        ping_ms = ports.ticks_ms()
-        while True:
-            await ports.sleep_ms(_WATCH_MS)
-            quiet_ms = ticks_diff(ports.ticks_ms(), self._last_heard_ms)
-            if quiet_ms >= self._config.idle_timeout_ms:
-                return LinkError("nothing was heard from the cloud for %d s: check the network" % (quiet_ms // 1000),
-                                 errors.TIMEOUT)  # fmt: skip
-            if hasattr(self._ws, "ping") and ticks_diff(ports.ticks_ms(), ping_ms) >= self._config.ping_ms:
-                ping_ms = ports.ticks_ms()
-                self._last_heard_ms = ping_ms  # aiohttp takes the pong in silence, and a write that fails says enough
-                await self._ws.ping()
-
 
 def _open_error(error, host, headers):
     if isinstance(error, PipitError):
         return error
-    status = getattr(error, "status", None)
+    status = _status_of(error)
     if status:
         got = {name.lower(): value for name, value in (getattr(error, "headers", None) or {}).items()}
         secrets = [part for name in headers for part in headers[name].split() if len(part) >= 8]
@@ -218,6 +202,14 @@ def _open_error(error, host, headers):
     return LinkError("no connection to %s: %s" % (host, error), kind)
 
 
+def _status_of(error):
+    """The HTTP status in a refused handshake, 0 for another error."""
+    if isinstance(error, AssertionError) and error.args:  # micropython-lib asserts the status line
+        words = bytes(error.args[0]).split() if isinstance(error.args[0], (bytes, bytearray)) else ()
+        return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+    return getattr(error, "status", None) or 0
+
+
 def _is_of_the_network(error):
     """aiohttp has its own classes, which differ between the two; none of them is a mistake in this program."""
-    return isinstance(error, OSError) or type(error).__module__.startswith("aiohttp")
+    return isinstance(error, (OSError, AssertionError)) or getattr(type(error), "__module__", "").startswith("aiohttp")

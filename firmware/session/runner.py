@@ -117,23 +117,21 @@ class Runner:
                 self._deadline_changed.clear()
                 await self._deadline_changed.wait()
                 continue
+            self._note_progress()
             left_ms = ticks_diff(self._deadline_ms, self._ports.ticks_ms())
             if left_ms > 0:
                 await self._ports.sleep_ms(min(left_ms, _DEADLINE_POLL_MS))  # a new state may have a nearer one
-            elif not self._is_playing_on():
+            else:
                 self._has_deadline = False
                 self.post(events.DEADLINE)
 
-    def _is_playing_on(self):
+    def _note_progress(self):
         """A long answer that is still being heard is progress, however long ago its last byte came."""
-        if self.state != table.SPEAKING and self.state != table.FINISHING:
-            return False
-        heard = self._player.samples_played
-        if heard == self._seen_samples:
-            return False
-        self._seen_samples = heard
-        self._extend()
-        return True
+        if self.state == table.SPEAKING or self.state == table.FINISHING:
+            heard = self._player.samples_played
+            if heard != self._seen_samples:
+                self._seen_samples = heard
+                self._extend()
 
     def _extend(self):
         name = table.deadline_name(self._mode, self.state)
@@ -426,7 +424,8 @@ class Runner:
 
     def _time_out_press(self):
         if self.error is None:
-            self._error("the link did not come up while you spoke: wait for the idle light, then ask again", errors.TIMEOUT)
+            text = "the link did not come up while you spoke: wait for the idle light, then ask again"
+            self._error(text, errors.TIMEOUT)
 
     def _time_out_answer(self):
         self._error("the cloud did not answer in time: ask again", errors.TIMEOUT)

@@ -40,6 +40,8 @@ def run_cli(argv):
                         help="for the first two parts; may be given again (default: all three)")
     parser.add_argument("--long", action="store_true",
                         help="also the free heap after 100 and 1000 turns: about half an hour")
+    parser.add_argument("--lib", metavar="FOLDER",
+                        help="where micropython-lib's aiohttp lies (FOLDER/aiohttp/aiohttp_ws.py): its frame as a row")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: to try it out, not to quote")
     args = parser.parse_args(argv)
     return asyncio.run(_bench(args, Console(highlight=False)))
@@ -51,7 +53,7 @@ async def _bench(args, console):
     interpreters = args.interpreter or child.INTERPRETERS
     console.print("Pipit bench on %s" % machine())
     if "rows" in parts:
-        await _bench_rows(console, interpreters)
+        await _bench_rows(console, interpreters, args.lib)
     if "pair" in parts:
         await _bench_pair(console, interpreters, 1500 if args.quick else 4000)
     if "heap" in parts:
@@ -99,9 +101,14 @@ def _bytes(n):
 # -- the pieces of the way
 
 
-async def _bench_rows(console, interpreters):
+async def _bench_rows(console, interpreters, lib):
+    if lib and not os.path.exists(os.path.join(lib, "aiohttp", "aiohttp_ws.py")):
+        raise ToolError("%s holds no micropython-lib: aiohttp/aiohttp_ws.py is missing there" % lib)
     for interpreter in interpreters:
-        command = child.command_for(interpreter, None if interpreter == "cpython" else "16M") + [_ROWS, ROOT]
+        is_micropython = interpreter != "cpython"
+        command = child.command_for(interpreter, "16M" if is_micropython else None) + [_ROWS, ROOT]
+        if lib and is_micropython:
+            command.append(os.path.abspath(lib))
         done = await child.run_well(command, ROOT, 60)
         kernels, rows = done.reports[0]["kernels"], done.reports[1:]
         table = _table(
@@ -148,19 +155,25 @@ async def _bench_heap(console, long_turns):
         "profile", "bits", "smallest", "target", "of target", "in use at boot", "connected", "after 3 turns",
     )  # fmt: skip
     async with CloudServer(heap.SCENARIO, tls=True, keeps_audio=False) as cloud:
-        for bits in (64, 32):
-            with heap.Tree(bits) as tree:
-                for profile in heap.PROFILES:
-                    need = await heap.smallest(tree, cloud, profile)
-                    free = await heap.converse(tree, cloud, profile, heap.PLENTY_BYTES, turns=3)
-                    used = [_kb(heap.PLENTY_BYTES - need.share_bytes - free[at]) for at in ("boot", "connected", "3")]
-                    target = _HEAP_TARGETS[bits]
-                    table.add_row(profile, str(bits), _kb(need.least_bytes), _kb(target),
-                                  "%.2f×" % (need.least_bytes / target), *used)
+        for rows in await asyncio.gather(*(_heap_rows(cloud, bits) for bits in (64, 32))):
+            for row in rows:
+                table.add_row(*row)
         console.print(table)
         console.print("TLS keeps its buffers outside this heap, here and on an ESP32.")
         if long_turns:
             await _bench_growth(console, cloud, long_turns)
+
+
+async def _heap_rows(cloud, bits):
+    rows = []
+    target = _HEAP_TARGETS[bits]
+    with heap.Tree(bits) as tree:
+        for profile in heap.PROFILES:
+            need = await heap.measure(tree, cloud, profile)
+            used = [_kb(need.used[at]) for at in ("boot", "connected", "3")]
+            share = "%.2f×" % (need.least_bytes / target)
+            rows.append([profile, str(bits), _kb(need.least_bytes), _kb(target), share] + used)
+    return rows
 
 
 async def _bench_growth(console, cloud, long_turns):

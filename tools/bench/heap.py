@@ -82,27 +82,31 @@ async def converse(tree, cloud, profile, heap_bytes, turns=1, share=False):
 
 
 class Need:
-    """least_bytes: the smallest heap that worked, the board's share_bytes subtracted."""
+    """What one profile needs, in bytes, the board's share subtracted.
 
-    def __init__(self, least_bytes, share_bytes):
+    least_bytes   the smallest heap in which a turn comes through
+    used          in use after a collection: {"boot", "connected", "3" (turns)} -> bytes
+    """
+
+    def __init__(self, least_bytes, share_bytes, free):
         self.share_bytes = share_bytes
         self.least_bytes = least_bytes - share_bytes
+        self.used = {at: PLENTY_BYTES - share_bytes - free[at] for at in free}
 
 
-async def smallest(tree, cloud, profile):
-    """A Need, by halving the interval down to 4 KB."""
+async def measure(tree, cloud, profile):
+    """A Need; the smallest heap to 4 KB."""
     share = (await converse(tree, cloud, profile, PLENTY_BYTES, share=True)).get("share", 0)
-    low, high = 0, PLENTY_BYTES // _GRAIN_BYTES
-    if not await converse(tree, cloud, profile, PLENTY_BYTES):
+    free = await converse(tree, cloud, profile, PLENTY_BYTES, turns=3)
+    if not free:
         raise ToolError("the conversation fails even in a heap of %d bytes" % PLENTY_BYTES)
-    guess = 80 if tree.bits == 64 else 48  # grains; where the answer was last seen, so that the first steps are small
+    low = (PLENTY_BYTES - free["connected"]) // _GRAIN_BYTES - 1  # less than is in use is not enough
+    high = PLENTY_BYTES // _GRAIN_BYTES
     step = 8
     while high - low > 1:
-        middle = min(max(guess, low + 1), high - 1)
-        if await converse(tree, cloud, profile, middle * _GRAIN_BYTES):
-            high = middle
-            guess = max(middle - step, (low + high) // 2) if low else middle - step
+        grains = min(low + step, (low + high) // 2) if high * _GRAIN_BYTES == PLENTY_BYTES else (low + high) // 2
+        if await converse(tree, cloud, profile, grains * _GRAIN_BYTES):
+            high = grains
         else:
-            low = middle
-            guess = min(middle + step, (low + high) // 2) if high < PLENTY_BYTES // _GRAIN_BYTES else middle + step
-    return Need(high * _GRAIN_BYTES, share)
+            low = grains
+    return Need(high * _GRAIN_BYTES, share, free)

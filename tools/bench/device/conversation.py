@@ -22,9 +22,15 @@ def main(settings):
     import thin
 
     thin.install()
-    from firmware import app, boards, config, ports
+    from firmware import boards, config
 
-    speaker = app.Speaker(config.load("config.json"), boards.load("sim"), ports.real())
+    settings_of_speaker = config.load("config.json")  # in the order of firmware/start.py
+    board = boards.load("sim")
+    gc.collect()
+    from firmware import app, ports
+
+    gc.collect()
+    speaker = app.Speaker(settings_of_speaker, board, ports.real())
     tell("boot")
     asyncio.run(talk(speaker, settings["turns"]))
 

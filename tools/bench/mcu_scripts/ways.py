@@ -1,0 +1,261 @@
+"""The ways of the sound through the firmware's own modules, 20 ms of it, each beside the straightforward baseline.
+
+Every result is checked before its instructions are counted: frames are unmasked and read as JSON, decoded bytes are
+compared with what was sent, blocks for the loudspeaker with the portable kernels.
+"""
+
+import binascii
+import json
+from array import array
+
+from bare_names import Clock, Ports
+from counter import count
+
+MIC_BYTES = 640
+_DELTA_MS = 60
+_BLOCK_FRAMES = 256
+_CHAT_ID = "7500000000000000001"
+
+
+def tone(n_samples, step):
+    """A saw tooth, bytes of s16le."""
+    values = array("h", bytes(2 * n_samples))
+    for i in range(n_samples):
+        values[i] = i * step % 8192 - 4096
+    return bytearray(values)
+
+
+class Config:
+    """What Coze and Link ask of a configuration here."""
+
+    conversation_id = ""
+    user_id = "u"
+    token = ""
+
+
+class Mic:
+    rate_hz = 16000
+    dma_frames = 1024
+
+
+class Up:
+    """Recorder -> uplink -> link, from the microphone's buffer to the masked frame."""
+
+    def __init__(self, codec_name, gain_q8):
+        from firmware import trace
+        from firmware.audio import codec, gate, recorder, uplink
+        from firmware.clouds import coze
+        from firmware.net import link
+
+        events = trace.Trace(Clock.ticks_ms, 8)
+        self.codec = codec.uplink(codec_name)
+        self.uplink = uplink.Uplink(self.codec, 200, 0, events)
+        self.uplink.start(True)
+        self.link = link.Link(Config, Ports, events, self.uplink, coze.Coze(Config), None, None)
+        self.recorder = recorder.Recorder(Mic, self.uplink, gate.Gate(True, 0), Ports, events, gain_q8)
+        self.mic = tone(320, 397)
+        self.has_gain = gain_q8 > 0
+
+    def prepare(self):
+        self.recorder._frame[:] = self.mic
+
+    def step(self):
+        if self.has_gain:
+            self.recorder._frame_done(0)
+        else:
+            self.uplink.push_pcm(self.recorder._frame, MIC_BYTES)
+        self.link._choose_audio()
+
+    def sent(self):
+        """The sound in the frame that the last step made."""
+        link = self.link
+        frame = bytes(link._out[link._out_at : link._out_end])
+        assert frame[0] == 0x81 and frame[1] == 0xFE and frame[2] << 8 | frame[3] == len(frame) - 8
+        key = frame[4:8]
+        message = json.loads(bytes([frame[8 + i] ^ key[i & 3] for i in range(len(frame) - 8)]))
+        assert message["event_type"] == "input_audio_buffer.append"
+        return binascii.a2b_base64(message["data"]["delta"])
+
+    def expected(self, gain_q8):
+        import kernels_py
+        import kernels_tables
+
+        pcm = bytearray(self.mic)
+        if gain_q8:
+            kernels_py.scale_peak(pcm, 0, 320, gain_q8, 8)
+        if self.codec.is_pcm:
+            return pcm
+        coded = bytearray(160)
+        n = kernels_py.decimate2_into(pcm, 0, 320, pcm, 0, kernels_tables.decimate2_state())
+        kernels_py.alaw_encode_into(pcm, 0, n, coded, 0)
+        return coded
+
+
+def up(codec_name, gain_q8):
+    way = Up(codec_name, gain_q8)
+    way.prepare()
+    way.step()
+    assert way.sent() == way.expected(gain_q8), "the frame does not carry the sound"
+    return count(way.step, way.prepare)
+
+
+def up_baseline(codec_name, gain_q8):
+    import straight
+
+    mic = bytes(tone(320, 397))
+
+    def step():
+        samples = array("h", mic)
+        if gain_q8:
+            samples = straight.scaled(samples, gain_q8)
+            straight.peak(samples)
+        coded = bytes(samples) if codec_name == "pcm" else straight.alaw_encoded(straight.halved(samples))
+        straight.client_frame(straight.uplink_message(coded))
+
+    return count(step, None, 4)
+
+
+def delta(audio):
+    data = {
+        "id": "7500000000000000002", "conversation_id": "7500000000000000004", "role": "assistant", "type": "answer",
+        "content": binascii.b2a_base64(audio).strip().decode(), "content_type": "audio", "chat_id": _CHAT_ID,
+    }  # fmt: skip
+    return json.dumps({
+        "id": "7500000000000000003", "event_type": "conversation.audio.delta", "data": data,
+        "detail": {"logid": "20250101000000ABCDEF0123456789ABCD"},
+    }).encode()  # fmt: skip
+
+
+class Down:
+    """Bytes in the receive buffer -> frame -> event -> decoded -> ring. One step is one delta."""
+
+    def __init__(self, codec_name):
+        import ws_protocol
+        from byte_ring import ByteRing
+        from firmware.clouds import coze
+
+        self.audio = tone(1440, 137) if codec_name == "pcm" else tone(240, 137)
+        payload = delta(self.audio)
+        n = len(payload)
+        self.payload = payload
+        self.wire = bytes([0x81, 126, n >> 8, n & 0xFF]) + payload
+        self.protocol = ws_protocol.WSProtocol(6144, 65536)
+        self.protocol.handshake("x", "/", {}, bytes(16))
+        answer = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        answer += self.protocol._accept.encode() + b"\r\n\r\n"
+        self.protocol.room()[: len(answer)] = answer
+        self.protocol.fed(len(answer))
+        assert self.protocol.next_event() == ws_protocol.OPEN
+        assert self.protocol.next_event() == ws_protocol.NONE
+        self.coze = coze.Coze(Config)
+        self.ring = ByteRing(6000)
+
+    def prepare(self):
+        self.ring.clear()
+        self.protocol.room()[: len(self.wire)] = self.wire
+
+    def step(self):
+        protocol = self.protocol
+        protocol.fed(len(self.wire))
+        protocol.next_event()
+        coze = self.coze
+        if coze.receive(protocol.buf, protocol.start, protocol.n, 0) == "audio":
+            self.ring.write_from(protocol.buf, coze.audio_n, coze.audio_at)
+        protocol.next_event()
+
+
+def down(codec_name):
+    way = Down(codec_name)
+    way.prepare()
+    way.step()
+    got = bytearray(len(way.audio))
+    assert way.ring.used == len(got) and way.ring.read_into(got, len(got)) and got == way.audio, "sound was lost"
+    return count(way.step, way.prepare) * 20 // _DELTA_MS
+
+
+def down_baseline(codec_name):
+    import straight
+
+    payload = delta(tone(1440, 137) if codec_name == "pcm" else tone(240, 137))
+    waiting = bytearray()
+
+    def step():
+        waiting.extend(straight.received_audio(bytes(payload)))
+
+    def prepare():
+        nonlocal waiting
+        waiting = bytearray()
+
+    return count(step, prepare, 4) * 20 // _DELTA_MS
+
+
+class Speaker:
+    def __init__(self, hz):
+        self.rate_hz = hz
+        self.dma_frames = 1024
+        self.last = bytearray(2 * _BLOCK_FRAMES)
+
+    def write(self, block):
+        self.block = block
+        return len(block)
+
+
+class Play:
+    """Ring -> decode, volume -> block for I2S. One step is one block of 256 frames."""
+
+    def __init__(self, codec_name, hz, volume_percent):
+        from firmware import trace
+        from firmware.audio import codec, gate, player
+
+        self.codec = codec.downlink(codec_name, hz)
+        self.speaker = Speaker(hz)
+        self.player = player.Player(
+            self.speaker, 4096, self.codec, 0, Ports, trace.Trace(Clock.ticks_ms, 8), gate.Gate(True, 0), volume_percent
+        )
+        self.wire = tone(_BLOCK_FRAMES, 137)[: _BLOCK_FRAMES * self.codec.bytes_per_sample]
+        self.player.begin()
+        self.player.write_from(self.wire, len(self.wire))
+        self.player.step()
+
+    def prepare(self):
+        self.player._ring.clear()
+        self.player.write_from(self.wire, len(self.wire))
+
+    def step(self):
+        self.player.step()
+
+    def expected(self):
+        import kernels_py
+
+        block = bytearray(2 * _BLOCK_FRAMES)
+        if self.codec.is_pcm:
+            block[:] = self.wire
+        else:
+            kernels_py.alaw_decode_into(self.wire, 0, _BLOCK_FRAMES, block, 0)
+        kernels_py.scale_peak(block, 0, _BLOCK_FRAMES, self.player._gain, 12)
+        return block
+
+
+def play(codec_name, hz, volume_percent):
+    way = Play(codec_name, hz, volume_percent)
+    assert way.speaker.block == way.expected(), "the block is not the sound"
+    before = way.player.samples_played
+    n = count(way.step, way.prepare)
+    assert way.player.samples_played == before + 16 * _BLOCK_FRAMES
+    return n * (hz // 50) // _BLOCK_FRAMES
+
+
+def play_baseline(codec_name, hz, volume_percent):
+    import straight
+
+    wire = bytes(tone(hz // 50, 137))
+    gain_q8 = volume_percent * volume_percent * 256 // 10000
+    table = straight.alaw_table()
+
+    def step():
+        samples = array("h", wire) if codec_name == "pcm" else straight.alaw_decoded(wire[: hz // 50], table)
+        if gain_q8 != 256:
+            samples = straight.scaled(samples, gain_q8)
+        bytes(samples)
+
+    return count(step, None, 4)
