@@ -29,19 +29,15 @@ _RESTING = (table.IDLE, table.STANDBY, table.OFFLINE)
 
 _speaker = None  # the last one made, for dump_trace
 
-EXIT_OK = 0
-EXIT_BROKEN = 1
-EXIT_SETTINGS = 2
-
 
 def run(config, board, ports=None):
-    """Run the speaker until Ctrl-C. Returns EXIT_OK, or EXIT_BROKEN when a part broke, which is reported."""
+    """Run the speaker until Ctrl-C. Returns errors.EXIT_OK, or EXIT_BROKEN when a part broke, which is reported."""
     global _speaker
     try:
         speaker = Speaker(config, board, ports or world.real())
     except errors.PipitError as error:
         report.say("error", compat.ticks_ms(), error_kind=error.kind, text=error.text)
-        return EXIT_SETTINGS if isinstance(error, errors.ConfigError) else EXIT_BROKEN
+        return errors.exit_code_of(error)
     _speaker = speaker
     death = None
     try:
@@ -51,9 +47,9 @@ def run(config, board, ports=None):
     finally:
         speaker.close()
     if death is not None:
-        return EXIT_BROKEN
+        return errors.EXIT_BROKEN
     report.say("stop", compat.ticks_ms(), text="stopped by Ctrl-C")
-    return EXIT_OK
+    return errors.EXIT_OK
 
 
 def dump_trace():

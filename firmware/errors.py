@@ -29,6 +29,12 @@ AUDIO = "audio"  # a bus or its driver
 KINDS = (CONFIG, WIFI, CLOCK, DNS, CONNECT, TLS, TIMEOUT, SLOW, PROTOCOL, TOKEN, BUSY, REFUSED, TURN, AUDIO)
 
 
+# How the program ends, for whoever started it.
+EXIT_OK = 0
+EXIT_BROKEN = 1  # a part failed
+EXIT_SETTINGS = 2  # the settings are wrong
+
+
 class PipitError(Exception):
     """text: the cause and the cure, for a person; kind: one of KINDS. Never holds a secret."""
 
@@ -84,3 +90,8 @@ class CloudError(PipitError):
 
 class AudioError(PipitError):
     kind = AUDIO
+
+
+def exit_code_of(error):
+    """The exit code of a program that this PipitError ended before it began."""
+    return EXIT_SETTINGS if isinstance(error, ConfigError) else EXIT_BROKEN

@@ -10,18 +10,15 @@ from . import boards, compat, config as settings, errors, report
 
 CONFIG_PATH = "config.json"
 
-EXIT_BROKEN = 1
-EXIT_SETTINGS = 2
-
 
 def main(path=None, ports=None):
-    """Run the speaker until Ctrl-C. Returns 0; 1 when a part broke, 2 when the settings are wrong: both are reported."""
+    """Run the speaker until Ctrl-C. Returns 0, 1 when a part broke, 2 when the settings are wrong; both are reported."""
     try:
         config = settings.load(path or CONFIG_PATH)
         board = boards.load(config.board)
     except errors.PipitError as error:
         report.say("error", compat.ticks_ms(), error_kind=error.kind, text=error.text)
-        return EXIT_SETTINGS if isinstance(error, errors.ConfigError) else EXIT_BROKEN
+        return errors.exit_code_of(error)
     gc.collect()
     from . import app  # not above: see the top of this file
 

@@ -1,4 +1,4 @@
-"""The second WebSocket adapter as a witness: the same conversation over both gives the same events and the same sound."""
+"""The second WebSocket adapter as a witness: a conversation over both gives the same events and sound."""
 
 import asyncio
 import os

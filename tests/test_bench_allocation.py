@@ -1,4 +1,4 @@
-"""The whole speaker with sockets and TLS on real MicroPython: heap bytes for a pair of 20 ms frames, all awaits included."""
+"""The whole speaker with sockets and TLS on real MicroPython: heap bytes for a pair of 20 ms frames."""
 
 import asyncio
 import os

@@ -1,8 +1,8 @@
 """The second WebSocket: a Link (link.py has the contract) over aiohttp's ws_connect, chosen by "websocket": "aiohttp".
 
 On the desktop aiohttp is PyPI's, a witness from another hand: the same conversation must give the same events over
-both. On a device it is micropython-lib's, which copies and masks byte by byte and knows neither pings of its own nor a
-status in its refusals. The default is link.py; this file is small and allocates freely.
+both. On a device it is micropython-lib's, which copies and masks byte by byte and never pings: a connection that died
+silently is noticed by the next write only. The default is link.py; this file is small and allocates freely.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ class AiohttpLink:
         self.close_reason = ""
         self._client = None
         self._ws = None
+        self._is_whole = False  # PyPI's aiohttp, which can do more
         self._tasks = []
         self._over = asyncio.Event()
         self._is_closing = False
@@ -53,7 +54,8 @@ class AiohttpLink:
         place = "[%s]" % host if ":" in host else host
         url = "%s://%s:%d%s" % ("ws" if tls is None else "wss", place, port, path)
         options = {} if tls is None else {"ssl": tls}
-        if hasattr(aiohttp, "ClientTimeout"):  # PyPI's: pings, and ends the connection when no pong comes
+        self._is_whole = hasattr(aiohttp, "ClientTimeout")
+        if self._is_whole:  # it pings, and ends the connection when no pong comes
             options["heartbeat"] = self._config.ping_ms / 1000
         opening = self._connect(aiohttp, url, headers, options)
         try:
@@ -87,7 +89,8 @@ class AiohttpLink:
     async def _close(self, code):
         if self._ws is not None and not self._over.is_set():
             try:
-                await asyncio.wait_for(self._ws.close(code=code), self._config.close_timeout_ms / 1000)
+                closing = self._ws.close(code=code) if self._is_whole else self._ws.close()
+                await asyncio.wait_for(closing, self._config.close_timeout_ms / 1000)
             except Exception:
                 pass  # gone already, or the peer does not answer: the end is the same
         await self._finish(None)
