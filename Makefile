@@ -3,6 +3,7 @@
 PYTHON ?= python3
 INTERPRETER ?= cpython
 ARGS ?=
+FIRMWARE ?=
 
 VENV_PYTHON := .venv/bin/python
 PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-input
@@ -14,7 +15,7 @@ $(shell rm -rf .venv)
 endif
 endif
 
-.PHONY: help demo test bench size mpy venv clean
+.PHONY: help demo test bench bench-mcu size mpy venv clean
 
 help:
 	@echo "make demo    hold a conversation: simulated speaker, emulated cloud, no hardware, no key"
@@ -22,6 +23,8 @@ help:
 	@echo "make test    all tests, on CPython and on MicroPython (64-bit and 32-bit)"
 	@echo "             ARGS='-k ring' picks some; ALLOW_NO_MPY=1 where no MicroPython can be had"
 	@echo "make bench   what 20 ms of sound cost, in what heap a conversation fits, how long a person waits; 3 minutes"
+	@echo "make bench-mcu FIRMWARE=path/to/firmware.elf   instructions on a 32-bit microcontroller, in QEMU;"
+	@echo "             ARGS=--help says where the firmware comes from"
 	@echo "make size    compile every device file for the ESP32-S3 and print its size"
 	@echo "make mpy     get the MicroPython interpreters now"
 	@echo "make venv    all Python packages into .venv; PYTHON=python3.12 picks the Python"
@@ -41,6 +44,9 @@ test: .venv/.installed-dev
 bench: .venv/.installed-dev
 	@$(VENV_PYTHON) -m tools mpy --bits all
 	$(VENV_PYTHON) -m tools bench $(ARGS)
+
+bench-mcu: .venv/.installed-dev
+	$(VENV_PYTHON) -m tools.bench.mcu --firmware "$(FIRMWARE)" $(ARGS)
 
 size: .venv/.installed-dev
 	$(VENV_PYTHON) -m tools size $(ARGS)

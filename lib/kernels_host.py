@@ -39,10 +39,10 @@ def b64_decode_into(src, src_at, n_chars, dst, dst_at):
     return len(data)
 
 
-def xor_mask(buf, at, n, key):
+def xor_mask(buf, at, n):
     if not n:
         return
-    repeated = (bytes(key) * (n // 4 + 1))[:n]
+    repeated = (bytes(buf[at - 4 : at]) * (n // 4 + 1))[:n]
     span = memoryview(buf)[at : at + n]
     span[:] = (int.from_bytes(span, "little") ^ int.from_bytes(repeated, "little")).to_bytes(n, "little")
 

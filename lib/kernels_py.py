@@ -8,8 +8,7 @@ Source and destination must not overlap unless it says so.
 from kernels_tables import (
     ALAW_VALUES,
     B64_CHARS,
-    B64_ILLEGAL,
-    B64_VALUES,
+    B64_WORDS,
     BIT_LENGTH,
     DECIMATE_CHUNK,
     FIR_MIDDLE,
@@ -66,7 +65,7 @@ def b64_decode_into(src, src_at, n_chars, dst, dst_at):
         return -1
     if not n_chars:
         return 0
-    values = B64_VALUES
+    values = B64_WORDS
     end = src_at + n_chars
     n_pads = 0
     if src[end - 1] == _PAD:
@@ -79,7 +78,7 @@ def b64_decode_into(src, src_at, n_chars, dst, dst_at):
         b = values[src[i + 1]]
         c = values[src[i + 2]]
         d = values[src[i + 3]]
-        if (a | b | c | d) & B64_ILLEGAL:
+        if (a | b | c | d) < 0:
             return -1
         dst[at] = a << 2 | b >> 4
         dst[at + 1] = (b & 15) << 4 | c >> 2
@@ -90,7 +89,7 @@ def b64_decode_into(src, src_at, n_chars, dst, dst_at):
         a = values[src[i]]
         b = values[src[i + 1]]
         c = values[src[i + 2]] if n_pads == 1 else 0
-        if (a | b | c) & B64_ILLEGAL:
+        if (a | b | c) < 0:
             return -1
         dst[at] = a << 2 | b >> 4
         at += 1
@@ -100,10 +99,10 @@ def b64_decode_into(src, src_at, n_chars, dst, dst_at):
     return at - dst_at
 
 
-def xor_mask(buf, at, n, key):
-    """XOR n bytes in place with the 4 bytes of key, repeated; key[0] falls on buf[at]."""
+def xor_mask(buf, at, n):
+    """XOR n bytes in place with the 4 bytes that stand before them, repeated, as in a WebSocket frame."""
     for i in range(n):
-        buf[at + i] ^= key[i & 3]
+        buf[at + i] ^= buf[at - 4 + (i & 3)]
 
 
 def alaw_encode_into(src, src_at, n_samples, dst, dst_at):

@@ -3,17 +3,16 @@
 from array import array
 
 B64_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-B64_ILLEGAL = 0x80  # set in B64_VALUES for every byte outside the alphabet, "=" included
 
 
-def _b64_values():
-    values = bytearray([B64_ILLEGAL] * 256)
+def _b64_words():
+    words = array("i", [-1] * 256)
     for value in range(64):
-        values[B64_CHARS[value]] = value
-    return bytes(values)
+        words[B64_CHARS[value]] = value
+    return words
 
 
-B64_VALUES = _b64_values()
+B64_WORDS = _b64_words()  # of each byte its 6 bits, -1 outside the alphabet, "=" included; whole words for native code
 
 
 def _bit_lengths():
@@ -24,6 +23,26 @@ def _bit_lengths():
 
 
 BIT_LENGTH = _bit_lengths()  # of 0..127: the G.711 segment of a magnitude is the bit length of its upper bits
+
+
+def _encoding(positive, least_shift):
+    """Two tables by the upper byte of a sample: code = CODES[i] ^ (sample >> SHIFTS[i] & 15), the sample unsigned.
+
+    positive: the code's bits that are inverted for positive samples. A negative sample is the one's complement of its
+    magnitude, so its four bits come out inverted and CODES turns them back.
+    """
+    codes = bytearray(256)
+    shifts = bytearray(256)
+    for i in range(128):
+        segment = BIT_LENGTH[i]
+        codes[i] = segment << 4 ^ positive
+        codes[255 - i] = codes[i] ^ 0x8F
+        shifts[i] = shifts[255 - i] = max(least_shift, segment + 3)
+    return bytes(codes), bytes(shifts)
+
+
+ALAW_CODES, ALAW_SHIFTS = _encoding(0xD5, 4)
+ULAW_CODES, ULAW_SHIFTS = _encoding(0xFF, 3)  # of a sample moved away from zero by 132 and clipped
 
 
 def _alaw_value(code):

@@ -1,12 +1,26 @@
 """The kernels in MicroPython's native code. Contracts in kernels_py.
 
 Viper integers are machine words, 64 bits on a desktop and 32 on the device: nothing here relies on an overflow or on
-a shift pushing bits out. Viper checks no bounds. Bytes are loaded one by one because any offset is allowed; 16-bit
-pointers touch only the tables and the filter's state, which are arrays of their own.
+a shift pushing bits out. Viper checks no bounds. Any offset is allowed, so 16-bit and 32-bit accesses stand behind a
+test of the address; tables and the filter's state are arrays of their own and always aligned.
+
+How it is written follows from what the emitter does with it, counted by `make bench-mcu`: the first two parameters
+live in registers and all other locals in memory, an index that is a constant costs nothing and one that is computed
+several instructions. So the loops walk pointers, unrolled, and keep them in the first two parameters: `src_at` and
+the like are declared pointers although callers pass a number, and are used as one number before they become a pointer.
 """
 
 import micropython
-from kernels_tables import ALAW_VALUES, B64_CHARS, B64_VALUES, BIT_LENGTH, ULAW_VALUES
+from kernels_tables import (
+    ALAW_CODES,
+    ALAW_SHIFTS,
+    ALAW_VALUES,
+    B64_CHARS,
+    B64_WORDS,
+    ULAW_CODES,
+    ULAW_SHIFTS,
+    ULAW_VALUES,
+)
 from micropython import const
 
 _PAD = const(61)  # "="
@@ -14,259 +28,370 @@ _FIR_BIAS = const(538_566_656)  # what 32768 under every sample adds to the sum,
 
 
 @micropython.viper
-def copy_into(src: ptr8, src_at: int, n: int, dst: ptr8, dst_at: int) -> int:
-    i = 0
-    while i < n:
-        dst[dst_at + i] = src[src_at + i]
-        i += 1
+def copy_into(src: ptr8, src_at: ptr8, n: int, dst: ptr8, dst_at: int) -> int:
+    src = ptr8(int(src) + int(src_at))
+    src_at = ptr8(int(dst) + dst_at)  # from now on the destination
+    left = n
+    if (int(src) ^ int(src_at)) & 3 == 0:
+        while int(src) & 3 and left:
+            src_at[0] = src[0]
+            src = ptr8(int(src) + 1)
+            src_at = ptr8(int(src_at) + 1)
+            left -= 1
+        while left >= 16:
+            ptr32(src_at)[0] = ptr32(src)[0]
+            ptr32(src_at)[1] = ptr32(src)[1]
+            ptr32(src_at)[2] = ptr32(src)[2]
+            ptr32(src_at)[3] = ptr32(src)[3]
+            src = ptr8(int(src) + 16)
+            src_at = ptr8(int(src_at) + 16)
+            left -= 16
+    while left >= 8:
+        src_at[0] = src[0]
+        src_at[1] = src[1]
+        src_at[2] = src[2]
+        src_at[3] = src[3]
+        src_at[4] = src[4]
+        src_at[5] = src[5]
+        src_at[6] = src[6]
+        src_at[7] = src[7]
+        src = ptr8(int(src) + 8)
+        src_at = ptr8(int(src_at) + 8)
+        left -= 8
+    while left > 0:
+        src_at[0] = src[0]
+        src = ptr8(int(src) + 1)
+        src_at = ptr8(int(src_at) + 1)
+        left -= 1
     return n
 
 
 @micropython.viper
-def b64_encode_into(src: ptr8, src_at: int, n: int, dst: ptr8, dst_at: int) -> int:
+def b64_encode_into(src: ptr8, src_at: ptr8, n: int, dst: ptr8, dst_at: int) -> int:
     chars = ptr8(B64_CHARS)
-    rest = n % 3
-    i = src_at
-    at = dst_at
-    whole_end = src_at + n - rest
-    while i < whole_end:
-        a = src[i] << 16 | src[i + 1] << 8 | src[i + 2]
-        dst[at] = chars[a >> 18]
-        dst[at + 1] = chars[a >> 12 & 63]
-        dst[at + 2] = chars[a >> 6 & 63]
-        dst[at + 3] = chars[a & 63]
-        i += 3
-        at += 4
-    if rest:
-        a = src[i] << 8
-        if rest == 2:
-            a |= src[i + 1]
-        dst[at] = chars[a >> 10]
-        dst[at + 1] = chars[a >> 4 & 63]
-        dst[at + 2] = chars[a << 2 & 63] if rest == 2 else _PAD
-        dst[at + 3] = _PAD
-        at += 4
-    return at - dst_at
+    src = ptr8(int(src) + int(src_at))
+    first = int(dst) + dst_at
+    src_at = ptr8(first)  # from now on the destination
+    left = n
+    while left >= 6:
+        a = (src[0] << 8 | src[1]) << 8 | src[2]
+        src_at[0] = chars[a >> 18]
+        src_at[1] = chars[a >> 12 & 63]
+        src_at[2] = chars[a >> 6 & 63]
+        src_at[3] = chars[a & 63]
+        a = (src[3] << 8 | src[4]) << 8 | src[5]
+        src_at[4] = chars[a >> 18]
+        src_at[5] = chars[a >> 12 & 63]
+        src_at[6] = chars[a >> 6 & 63]
+        src_at[7] = chars[a & 63]
+        src = ptr8(int(src) + 6)
+        src_at = ptr8(int(src_at) + 8)
+        left -= 6
+    while left > 0:
+        a = src[0] << 16
+        if left > 1:
+            a |= src[1] << 8
+        if left > 2:
+            a |= src[2]
+        src_at[0] = chars[a >> 18]
+        src_at[1] = chars[a >> 12 & 63]
+        src_at[2] = chars[a >> 6 & 63] if left > 1 else _PAD
+        src_at[3] = chars[a & 63] if left > 2 else _PAD
+        src = ptr8(int(src) + 3)
+        src_at = ptr8(int(src_at) + 4)
+        left -= 3
+    return int(src_at) - first
 
 
 @micropython.viper
-def b64_decode_into(src: ptr8, src_at: int, n_chars: int, dst: ptr8, dst_at: int) -> int:
+def b64_decode_into(src: ptr8, src_at: ptr8, n_chars: int, dst: ptr8, dst_at: int) -> int:
     if n_chars & 3:
         return -1
     if n_chars == 0:
         return 0
-    values = ptr8(B64_VALUES)
-    end = src_at + n_chars
+    words = ptr32(B64_WORDS)
+    src = ptr8(int(src) + int(src_at))
+    first = int(dst) + dst_at
+    src_at = ptr8(first)  # from now on the destination
+    left = n_chars
     n_pads = 0
-    if src[end - 1] == _PAD:
+    end = ptr8(int(src) + n_chars)
+    if ptr8(int(end) - 1)[0] == _PAD:
         n_pads = 1
-        if src[end - 2] == _PAD:
+        if ptr8(int(end) - 2)[0] == _PAD:
             n_pads = 2
-    i = src_at
-    at = dst_at
-    whole_end = end
-    if n_pads:
-        whole_end -= 4
-    while i < whole_end:
-        a = values[src[i]]
-        b = values[src[i + 1]]
-        c = values[src[i + 2]]
-        d = values[src[i + 3]]
-        if (a | b | c | d) & 0x80:
+        left -= 4
+    # The word of an illegal character is all ones: however it is shifted, something stands above the 24 bits.
+    while left >= 8:
+        a = ((words[src[0]] << 6 | words[src[1]]) << 6 | words[src[2]]) << 6 | words[src[3]]
+        if a >> 24:
             return -1
-        dst[at] = a << 2 | b >> 4
-        dst[at + 1] = b << 4 | c >> 2
-        dst[at + 2] = c << 6 | d
-        i += 4
-        at += 3
-    if n_pads:
-        a = values[src[i]]
-        b = values[src[i + 1]]
-        c = 0
-        if n_pads == 1:
-            c = values[src[i + 2]]
-        if (a | b | c) & 0x80:
+        src_at[2] = a
+        src_at[1] = a >> 8
+        src_at[0] = a >> 16
+        a = ((words[src[4]] << 6 | words[src[5]]) << 6 | words[src[6]]) << 6 | words[src[7]]
+        if a >> 24:
             return -1
-        dst[at] = a << 2 | b >> 4
-        at += 1
+        src_at[5] = a
+        src_at[4] = a >> 8
+        src_at[3] = a >> 16
+        src = ptr8(int(src) + 8)
+        src_at = ptr8(int(src_at) + 6)
+        left -= 8
+    if left:
+        a = ((words[src[0]] << 6 | words[src[1]]) << 6 | words[src[2]]) << 6 | words[src[3]]
+        if a >> 24:
+            return -1
+        src_at[2] = a
+        src_at[1] = a >> 8
+        src_at[0] = a >> 16
+        src = ptr8(int(src) + 4)
+        src_at = ptr8(int(src_at) + 3)
+    if n_pads:
+        a = (words[src[0]] << 6 | words[src[1]]) << 12
         if n_pads == 1:
-            dst[at] = b << 4 | c >> 2
-            at += 1
-    return at - dst_at
+            a |= words[src[2]] << 6
+        if a >> 24:
+            return -1
+        src_at[0] = a >> 16
+        src_at = ptr8(int(src_at) + 1)
+        if n_pads == 1:
+            src_at[0] = a >> 8
+            src_at = ptr8(int(src_at) + 1)
+    return int(src_at) - first
 
 
 @micropython.viper
-def xor_mask(buf: ptr8, at: int, n: int, key: ptr8):
-    a = key[0]
-    b = key[1]
-    c = key[2]
-    d = key[3]
-    end = at + n
-    whole_end = end - (n & 3)
-    while at < whole_end:
-        buf[at] ^= a
-        buf[at + 1] ^= b
-        buf[at + 2] ^= c
-        buf[at + 3] ^= d
-        at += 4
-    i = 0
-    while at < end:
-        buf[at] ^= key[i]
-        at += 1
-        i += 1
+def xor_mask(buf: ptr8, at: int, n: int):
+    buf = ptr8(int(buf) + at)
+    key = ptr8(int(buf) - 4)
+    k = 0
+    # Up to a word of the address; the key goes on from where that leaves it.
+    while int(buf) & 3 and n > 0:
+        buf[0] ^= key[k]
+        buf = ptr8(int(buf) + 1)
+        k += 1
+        n -= 1
+    # One number that serves eight words, made of bytes: the key may stand at any address.
+    at = key[k] | key[k + 1 & 3] << 8 | key[k + 2 & 3] << 16 | key[k + 3 & 3] << 24
+    while n >= 16:
+        ptr32(buf)[0] = ptr32(buf)[0] ^ at
+        ptr32(buf)[1] = ptr32(buf)[1] ^ at
+        ptr32(buf)[2] = ptr32(buf)[2] ^ at
+        ptr32(buf)[3] = ptr32(buf)[3] ^ at
+        buf = ptr8(int(buf) + 16)
+        n -= 16
+    while n > 0:
+        buf[0] = buf[0] ^ at
+        at = at >> 8 & 0xFFFFFF | (at & 0xFF) << 24
+        buf = ptr8(int(buf) + 1)
+        n -= 1
 
 
 @micropython.viper
 def alaw_encode_into(src: ptr8, src_at: int, n_samples: int, dst: ptr8, dst_at: int) -> int:
-    lengths = ptr8(BIT_LENGTH)
-    i = src_at
-    at = dst_at
-    end = dst_at + n_samples
-    while at < end:
-        value = src[i] | src[i + 1] << 8
-        i += 2
-        code = 0xD5
-        if value & 0x8000:
-            value ^= 0xFFFF
-            code = 0x55
-        value >>= 4
-        segment = lengths[value >> 4]
-        if segment:
-            value = segment << 4 | value >> (segment - 1) & 15
-        dst[at] = value ^ code
-        at += 1
+    codes = ptr8(ALAW_CODES)
+    shifts = ptr8(ALAW_SHIFTS)
+    src = ptr8(int(src) + src_at)
+    at = ptr8(int(dst) + dst_at)
+    left = n_samples
+    while left > 0:
+        # Sign, segment and all that one's complement does to the code are in the tables, by the upper byte.
+        src_at = src[1]
+        at[0] = codes[src_at] ^ ((src_at << 8 | src[0]) >> shifts[src_at] & 15)
+        src = ptr8(int(src) + 2)
+        at = ptr8(int(at) + 1)
+        left -= 1
     return n_samples
 
 
 @micropython.viper
 def ulaw_encode_into(src: ptr8, src_at: int, n_samples: int, dst: ptr8, dst_at: int) -> int:
-    lengths = ptr8(BIT_LENGTH)
-    i = src_at
-    at = dst_at
-    end = dst_at + n_samples
-    while at < end:
-        value = src[i] | src[i + 1] << 8
-        i += 2
-        code = 0xFF
-        if value & 0x8000:
-            value ^= 0xFFFF
-            code = 0x7F
-        value = (value >> 2) + 33
-        if value > 8191:
-            value = 8191
-        segment = lengths[value >> 6]
-        dst[at] = (segment << 4 | value >> (segment + 1) & 15) ^ code
-        at += 1
+    codes = ptr8(ULAW_CODES)
+    shifts = ptr8(ULAW_SHIFTS)
+    src = ptr8(int(src) + src_at)
+    at = ptr8(int(dst) + dst_at)
+    left = n_samples
+    while left > 0:
+        src_at = src[1] << 8 | src[0]
+        if src_at & 0x8000:
+            src_at -= 132
+            if src_at < 32768:
+                src_at = 32768
+        else:
+            src_at += 132
+            if src_at > 32767:
+                src_at = 32767
+        at[0] = codes[src_at >> 8] ^ (src_at >> shifts[src_at >> 8] & 15)
+        src = ptr8(int(src) + 2)
+        at = ptr8(int(at) + 1)
+        left -= 1
     return n_samples
 
 
 @micropython.viper
-def alaw_decode_into(src: ptr8, src_at: int, n_samples: int, dst: ptr8, dst_at: int) -> int:
+def alaw_decode_into(src: ptr8, src_at: ptr8, n_samples: int, dst: ptr8, dst_at: int) -> int:
     values = ptr16(ALAW_VALUES)
-    at = dst_at
-    i = src_at
-    end = src_at + n_samples
-    while i < end:
-        value = values[src[i]]
-        dst[at] = value
-        dst[at + 1] = value >> 8
-        i += 1
-        at += 2
+    src = ptr8(int(src) + int(src_at))
+    src_at = ptr8(int(dst) + dst_at)  # from now on the destination
+    left = n_samples
+    if int(src_at) & 1 == 0:
+        while left >= 4:
+            ptr16(src_at)[0] = values[src[0]]
+            ptr16(src_at)[1] = values[src[1]]
+            ptr16(src_at)[2] = values[src[2]]
+            ptr16(src_at)[3] = values[src[3]]
+            src = ptr8(int(src) + 4)
+            src_at = ptr8(int(src_at) + 8)
+            left -= 4
+    while left > 0:
+        value = values[src[0]]
+        src_at[0] = value
+        src_at[1] = value >> 8
+        src = ptr8(int(src) + 1)
+        src_at = ptr8(int(src_at) + 2)
+        left -= 1
     return n_samples
 
 
 @micropython.viper
-def ulaw_decode_into(src: ptr8, src_at: int, n_samples: int, dst: ptr8, dst_at: int) -> int:
+def ulaw_decode_into(src: ptr8, src_at: ptr8, n_samples: int, dst: ptr8, dst_at: int) -> int:
     values = ptr16(ULAW_VALUES)
-    at = dst_at
-    i = src_at
-    end = src_at + n_samples
-    while i < end:
-        value = values[src[i]]
-        dst[at] = value
-        dst[at + 1] = value >> 8
-        i += 1
-        at += 2
+    src = ptr8(int(src) + int(src_at))
+    src_at = ptr8(int(dst) + dst_at)  # from now on the destination
+    left = n_samples
+    if int(src_at) & 1 == 0:
+        while left >= 4:
+            ptr16(src_at)[0] = values[src[0]]
+            ptr16(src_at)[1] = values[src[1]]
+            ptr16(src_at)[2] = values[src[2]]
+            ptr16(src_at)[3] = values[src[3]]
+            src = ptr8(int(src) + 4)
+            src_at = ptr8(int(src_at) + 8)
+            left -= 4
+    while left > 0:
+        value = values[src[0]]
+        src_at[0] = value
+        src_at[1] = value >> 8
+        src = ptr8(int(src) + 1)
+        src_at = ptr8(int(src_at) + 2)
+        left -= 1
     return n_samples
 
 
 @micropython.viper
-def scale_peak(buf: ptr8, at: int, n_samples: int, gain: int, shift: int) -> int:
+def scale_peak(buf: ptr16, at: int, n_samples: int, gain: int, shift: int) -> int:
+    address = int(buf) + at
+    buf = ptr16(address)
+    left = n_samples
     half = 1 << (shift - 1)
     peak = 0
-    end = at + 2 * n_samples
-    if gain == 1 << shift:
-        while at < end:
-            value = buf[at] | buf[at + 1] << 8
-            at += 2
-            if value & 0x8000:
-                value = 0x10000 - value
-            if value > peak:
-                peak = value
+    if address & 1:
+        while left > 0:
+            at = ptr8(buf)[0] | ptr8(buf)[1] << 8
+            at = ((at - ((at & 0x8000) << 1)) * gain + half) >> shift
+            if at > 32767:
+                at = 32767
+            elif at < -32768:
+                at = -32768
+            ptr8(buf)[0] = at
+            ptr8(buf)[1] = at >> 8
+            if at < 0:
+                at = 0 - at
+            if at > peak:
+                peak = at
+            buf = ptr16(int(buf) + 2)
+            left -= 1
         return peak
-    while at < end:
-        value = buf[at] | buf[at + 1] << 8
-        value = ((value - ((value & 0x8000) << 1)) * gain + half) >> shift
-        if value > 32767:
-            value = 32767
-        elif value < -32768:
-            value = -32768
-        buf[at] = value
-        buf[at + 1] = value >> 8
-        at += 2
-        if value < 0:
-            value = 0 - value
-        if value > peak:
-            peak = value
+    # One unsigned comparison finds out that a sample is larger than the peak, on either side of zero.
+    low = 0
+    window = uint(0)
+    if gain == 1 << shift:
+        while left > 0:
+            if uint(buf[0] + low & 0xFFFF) > window:
+                peak = buf[0]
+                if peak & 0x8000:
+                    peak = 0x10000 - peak
+                low = peak
+                window = uint(2 * peak)
+            buf = ptr16(int(buf) + 2)
+            left -= 1
+        return peak
+    # Unsigned samples: one load without a sign to extend; what that adds to the product is taken off with the rounding.
+    half -= gain << 15
+    while left > 0:
+        at = ((buf[0] ^ 0x8000) * gain + half) >> shift
+        if uint(at + low) > window:
+            if at > 32767:
+                at = 32767
+            elif at < -32768:
+                at = -32768
+            low = at
+            if low < 0:
+                low = 0 - low
+            if low > peak:
+                peak = low
+            low = peak
+            if low > 32767:
+                low = 32767  # so that whatever must be saturated comes here
+            window = uint(2 * low)
+        buf[0] = at
+        buf = ptr16(int(buf) + 2)
+        left -= 1
     return peak
 
 
 @micropython.viper
-def decimate2_into(src: ptr8, src_at: int, n_samples: int, dst: ptr8, dst_at: int, state: ptr16) -> int:
-    at = dst_at
-    i = src_at
+def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: int, state: ptr16) -> int:
+    at = ptr8(int(dst) + dst_at)
+    first = int(at)
+    read_at = int(src) + src_at
     left = n_samples
     while left > 0:
         n = left
         if n > 160:
             n = 160
         left -= n
-        filled = state[0]
-        w = 1 + filled
-        filled += n
-        while w <= filled:
-            state[w] = (src[i] | src[i + 1] << 8) ^ 0x8000
-            w += 1
-            i += 2
-        m = 18
-        while m + 17 <= filled:
+        filled = state[0] + n
+        src = ptr16(int(state) + 2 * (1 + state[0]))
+        src_at = n
+        while src_at > 0:
+            src[0] = (ptr8(read_at)[0] | ptr8(read_at)[1] << 8) ^ 0x8000
+            src = ptr16(int(src) + 2)
+            read_at += 2
+            src_at -= 1
+        src = ptr16(int(state) + 2)
+        outputs = (filled - 33) >> 1
+        n = outputs
+        while n > 0:
             # Unsigned samples: the positive taps add up to less than 2**31 at 65535 each, so no partial sum overflows.
-            value = (
-                8192 * state[m]
-                + 5187 * (state[m - 1] + state[m + 1])
-                - 1657 * (state[m - 3] + state[m + 3])
-                + 911 * (state[m - 5] + state[m + 5])
-                - 569 * (state[m - 7] + state[m + 7])
-                + 368 * (state[m - 9] + state[m + 9])
-                - 236 * (state[m - 11] + state[m + 11])
-                + 146 * (state[m - 13] + state[m + 13])
-                - 84 * (state[m - 15] + state[m + 15])
-                + 56 * (state[m - 17] + state[m + 17])
+            src_at = (
+                8192 * src[17]
+                + 5187 * (src[16] + src[18])
+                - 1657 * (src[14] + src[20])
+                + 911 * (src[12] + src[22])
+                - 569 * (src[10] + src[24])
+                + 368 * (src[8] + src[26])
+                - 236 * (src[6] + src[28])
+                + 146 * (src[4] + src[30])
+                - 84 * (src[2] + src[32])
+                + 56 * (src[0] + src[34])
                 - _FIR_BIAS
             ) >> 14
-            if value > 32767:
-                value = 32767
-            elif value < -32768:
-                value = -32768
-            dst[at] = value
-            dst[at + 1] = value >> 8
-            at += 2
-            m += 2
-        m -= 18
-        filled -= m
-        w = 1
-        while w <= filled:
-            state[w] = state[m + w]
-            w += 1
+            if src_at + 32768 >> 16:
+                src_at = 32767 if src_at > 0 else -32768
+            at[0] = src_at
+            at[1] = src_at >> 8
+            at = ptr8(int(at) + 2)
+            src = ptr16(int(src) + 4)
+            n -= 1
+        filled -= 2 * outputs
         state[0] = filled
-    return (at - dst_at) >> 1
+        dst = ptr8(int(state) + 2)
+        n = filled
+        while n > 0:
+            ptr16(dst)[0] = src[0]
+            dst = ptr8(int(dst) + 2)
+            src = ptr16(int(src) + 2)
+            n -= 1
+    return (int(at) - first) >> 1

@@ -24,7 +24,7 @@ fragments, or one cut by the buffer's end, costs a few memoryview slices.
 import binascii
 import hashlib
 
-import kernels
+from kernels import xor_mask
 
 try:
     from micropython import const
@@ -102,34 +102,34 @@ class WSRefused(Exception):
         self.headers = headers
 
 
-def seal(buf, start, n, opcode, key):
+def seal(buf, start, n, opcode, key, key_at=0):
     """Turn buf[start:start+n] into a whole frame in place; returns where the frame begins (it ends at start + n).
 
     buf       bytearray with HEADROOM_BYTES before `start` that may be overwritten
-    key       4 bytes, new and unpredictable for every frame (RFC 6455 5.3)
+    key       4 bytes from key_at on, new and unpredictable for every frame (RFC 6455 5.3)
+
+    Its locals and its deepest expression fit into 11 words: MicroPython takes a larger frame from the heap.
     """
-    at = start - 4
-    buf[at] = key[0]
-    buf[at + 1] = key[1]
-    buf[at + 2] = key[2]
-    buf[at + 3] = key[3]
+    buf[start - 4] = key[key_at]
+    buf[start - 3] = key[key_at + 1]
+    buf[start - 2] = key[key_at + 2]
+    buf[start - 1] = key[key_at + 3]
+    xor_mask(buf, start, n)
     if n < 126:
-        at -= 1
-        buf[at] = 0x80 | n
+        start -= 6
+        buf[start + 1] = 0x80 | n
     elif n < 65536:
-        at -= 3
-        buf[at] = 0x80 | 126
-        buf[at + 1] = n >> 8
-        buf[at + 2] = n & 0xFF
+        start -= 8
+        buf[start + 1] = 0x80 | 126
+        buf[start + 2] = n >> 8
+        buf[start + 3] = n & 0xFF
     else:
-        at -= 9
-        buf[at] = 0x80 | 127
-        for i in range(1, 9):
-            buf[at + i] = n >> (64 - 8 * i) & 0xFF
-    at -= 1
-    buf[at] = 0x80 | opcode
-    kernels.xor_mask(buf, start, n, key)
-    return at
+        start -= 14
+        buf[start + 1] = 0x80 | 127
+        for key_at in range(8):
+            buf[start + 2 + key_at] = n >> (56 - 8 * key_at) & 0xFF
+    buf[start] = 0x80 | opcode
+    return start
 
 
 def close_into(dst, at, code, reason=b""):

@@ -226,7 +226,8 @@ def play(request, tmp_path_factory):
         began_s = time.monotonic()
         session.pipit_outcomes = asyncio.run(_play_all(scenes, str(tmp_path_factory.mktemp("conversation"))))
         request.config.pipit_figures.append(
-            "conversations: %d scenes in %.0f s, %d at once" % (len(scenes), time.monotonic() - began_s, AT_ONCE)
+            "conversations: %d scenes in %.0f s, %d at once; this machine: %s"
+            % (len(scenes), time.monotonic() - began_s, AT_ONCE, _how_busy(session.pipit_outcomes))
         )
     module = request.module.__name__
 
@@ -245,14 +246,24 @@ def play(request, tmp_path_factory):
     return outcome
 
 
+def _how_busy(outcomes):
+    """What a machine that has other things to do costs: sound that came too late, both ways."""
+    runs = [run for run in outcomes.values() if isinstance(run, Outcome) and run.result.run]
+    deaf = [run for run in runs if run.result.mic["lost"]]
+    answers = [report for run in runs for report in run.turns if report["first_sample_ms"] >= 0]
+    gaps = sum(report["underruns"] for report in answers)
+    return "%d underruns in %d answers, %d scenes lost some of the microphone" % (gaps, len(answers), len(deaf))
+
+
 async def _play_all(scenes, folder):
     make_clips(folder)
     free_places = asyncio.Semaphore(AT_ONCE)
+    starter = asyncio.Lock()
 
     async def play_one(number, key, scene):
         async with free_places:
             try:
-                return await _run(scene, key[1], key[2], folder, os.path.join(folder, "%03d" % number))
+                return await _run(scene, key[1], key[2], folder, os.path.join(folder, "%03d" % number), starter)
             except Exception as error:  # of this scene: its own tests tell
                 return error
 
@@ -267,14 +278,17 @@ def _guess_length(script):
     return sum(int(ms) for verb, ms in zip(words, words[1:]) if verb == "sleep") + 700 * words.count("wait")
 
 
-async def _run(scene, name, interpreter, clips_dir, base):
+async def _run(scene, name, interpreter, clips_dir, base, starter=None):
+    """starter: a lock. Who starts takes a whole core for a while, which would disturb the sound of several others."""
     log = _Log()
+    start = _Start(starter or asyncio.Lock())
     files = {"speaker": base + "-speaker.wav", "mic": base + "-mic.wav", "trace": base + "-trace.txt"}
     options = {"tls": True, "token": TOKEN, "observer": log, **scene.server}
     runner.command_for(interpreter)  # a missing interpreter is told before anything is begun
     async with CloudServer(scene.cloud, **options) as server:
         aside = asyncio.ensure_future(scene.aside(server)) if scene.aside else None
         try:
+            await start.begin()
             result = await runner.run(
                 {"token": TOKEN, "wifi_password": WIFI_PASSWORD, "volume_percent": 100, **scene.config},
                 cloud=server,
@@ -285,18 +299,39 @@ async def _run(scene, name, interpreter, clips_dir, base):
                 speaker=files["speaker"],
                 mic_record=files["mic"],
                 trace=files["trace"],
-                timeout_s=TIMEOUT_S,
+                on_line=start.on_line,
                 roots=_roots(scene.roots, server, base),
                 world={"noise_peak": 200, **scene.world},
-                **scene.options,
+                **{"timeout_s": TIMEOUT_S, **scene.options},
             )
         finally:
+            start.end()
             if aside is not None:
                 aside.cancel()
                 await asyncio.wait([aside])
         if aside is not None and not aside.cancelled():
             aside.result()
     return Outcome(name, interpreter, result, server, log.rows, files)
+
+
+class _Start:
+    """Holds the lock from the start of a speaker to its first report."""
+
+    def __init__(self, lock):
+        self._lock = lock
+        self._is_held = False
+
+    async def begin(self):
+        await self._lock.acquire()
+        self._is_held = True
+
+    def on_line(self, report):
+        self.end()
+
+    def end(self):
+        if self._is_held:
+            self._is_held = False
+            self._lock.release()
 
 
 def _roots(which, server, base):
@@ -334,32 +369,29 @@ def write_wav(path, samples, rate_hz=1000 * MIC_KHZ):
 # -- what was heard
 
 
-def assert_played(run, *expected, tail=()):
+def assert_played(run, *expected):
     """The loudspeaker played these answers in this order, sample by sample, and nothing else at all.
 
-    expected   (a turn of the cloud, "whole" or "part"): the exact whole answer, or an exact head of it
-    tail       sound that may stand behind the last answer (spans of samples to leave out), for beeps
+    expected   (a turn of the cloud, or samples; "whole" or "part"): the exact whole answer, or an exact head of it
     Returns the listen.Heard of each. Silences inside an answer must be what the speaker reports as underruns.
     """
     played = run.played
     begin = 0
     found = []
-    for turn, how in expected:
-        sent = array("h", turn.pcm)
+    for answer, how in expected:
+        sent = array("h", answer.pcm) if isinstance(answer, records.Turn) else answer
         heard = listen.find_answer(played, sent, begin)
-        assert heard is not None, "“%s” was not played" % turn.said
-        assert not any(played[begin : heard.start]), "something was played before “%s”" % turn.said
+        assert heard is not None, "an answer of %d samples was not played" % len(sent)
+        assert not any(played[begin : heard.start]), "something was played before an answer"
         if how == "whole":
             assert len(heard.samples) == len(sent), "%d of %d samples" % (len(heard.samples), len(sent))
-            assert bytes(turn.sent) == turn.planned, "the cloud itself did not send it all"
+            assert answer is sent or bytes(answer.sent) == answer.planned, "the cloud itself did not send it all"
         else:
-            assert len(heard.samples) < len(turn.planned) // turn.wire_format.bytes_per_sample
+            assert len(heard.samples) < len(answer.planned) // answer.wire_format.bytes_per_sample
         found.append(heard)
         begin = heard.end
-    rest = numpy.array(played[begin:])
-    for first, end in tail:
-        rest[max(0, first - begin) : max(0, end - begin)] = 0
-    assert not rest.any(), "something was played at sample %d" % (begin + int(numpy.flatnonzero(rest)[0]))
+    rest = numpy.flatnonzero(played[begin:])
+    assert not rest.size, "something was played at sample %d" % (begin + int(rest[0]))
     _check_gaps(run, [gap for heard in found for gap in heard.gaps])
     return found
 
@@ -374,29 +406,30 @@ def _check_gaps(run, gaps):
 
 
 def place_of(run, utterance):
-    """(first sample, end) of a PCM utterance on the time line of the room: exactly what the microphone heard there."""
-    room = (numpy.array(run.room, dtype="<i2") & ~3).astype("<i2").tobytes()  # 16 of its bits, 12 dB down and up again
-    at = find(room, utterance.pcm)
-    assert at >= 0, "the microphone did not hear what arrived"
-    return at, at + len(utterance.pcm) // 2
+    """(first sample, end) of a PCM utterance on the time line of the room: exactly what the microphone gave there."""
+    room, times = given(run)
+    at = find(room.tobytes(), utterance.pcm)
+    assert at >= 0, "the microphone did not give what arrived"
+    return int(times[at]), int(times[at + len(utterance.pcm) // 2 - 1]) + 1
 
 
 def place_of_g711(run, utterance):
-    """(first sample, end, SNR in dB) of a G.711 utterance: against a low-pass of our own over what the microphone heard.
+    """(first sample, end, SNR in dB) of a G.711 utterance: against a low-pass of our own over what the microphone gave.
 
     An ideal half-band filter, much longer than the speaker's, so the two differ between 3.4 and 4.6 kHz.
     """
     taps = numpy.sinc((numpy.arange(255) - 127) / 2) * numpy.kaiser(255, 8) / 2
-    room = numpy.array(run.room) & ~3
+    room, times = given(run)
     narrow = numpy.convolve(room, taps, "same")  # no delay: narrow[i] stands at room[i]
     got = numpy.frombuffer(utterance.pcm, dtype="<i2").astype(float)
-    near = MIC_KHZ * (run.at_ms("press") - 300)
+    near = int(numpy.searchsorted(times, MIC_KHZ * (run.at_ms("press") - 300)))
     places = range(max(0, near - MIC_KHZ * 100), near + MIC_KHZ * 100)
     found = max(places, key=lambda at: _likeness(narrow[at : at + 2 * len(got) : 2], got))
     expected = narrow[found : found + 2 * len(got) : 2]
     error = expected - got
     begin = found + _G711_DELAY_SAMPLES
-    return begin, begin + 2 * len(got), 10 * numpy.log10((expected @ expected) / (error @ error))
+    end = begin + 2 * len(got)
+    return int(times[begin]), int(times[end - 1]) + 1, 10 * numpy.log10((expected @ expected) / (error @ error))
 
 
 _G711_DELAY_SAMPLES = 16  # of the speaker's low-pass of 35 taps; the first sample taken is the second of a frame
@@ -404,6 +437,28 @@ _G711_DELAY_SAMPLES = 16  # of the speaker's low-pass of 35 taps; the first samp
 
 def _likeness(a, b):
     return a @ b / numpy.sqrt((a @ a) * (b @ b) + 1) if len(a) == len(b) else -1
+
+
+def given(run):
+    """(samples, their numbers on the time line): what the microphone gave of what was to be heard.
+
+    16 of its bits, 12 dB down and up again; without what its DMA lost because a busy machine kept everybody away.
+    """
+    room = numpy.array(run.room, dtype="<i2") & ~3
+    times = numpy.arange(len(room))
+    lost = [numpy.arange(first, end) for first, end in run.result.mic["lost"]]
+    if lost:
+        room, times = numpy.delete(room, numpy.concatenate(lost)), numpy.delete(times, numpy.concatenate(lost))
+    return room.astype("<i2"), times
+
+
+def slack_ms(run):
+    """How late anything may be, in ms: more on a machine that was too busy for the microphone's DMA of 64 ms."""
+    lost = [end - first for first, end in run.result.mic["lost"]]
+    return SLACK_MS + (64 + max(lost) // MIC_KHZ if lost else 0)
+
+
+SLACK_MS = 25
 
 
 def clip_place(run, name):
@@ -427,16 +482,13 @@ def assert_question_place(run, begin, end, pressed_ms, released_ms, preroll_ms=3
     """An utterance of room samples begin..end reaches from the pre-roll to the tail.
 
     Both are whole frames of 20 ms of what has come out of the microphone's DMA, which gives 16 ms at a time, asked for
-    every 5 ms; a busy machine may add SLACK_MS to either edge.
+    every 5 ms.
     """
     before_ms = pressed_ms - begin / MIC_KHZ
     after_ms = end / MIC_KHZ - released_ms
-    assert (end - begin) % (MIC_KHZ * 20) == 0
-    assert preroll_ms - SLACK_MS <= before_ms <= preroll_ms + 20 + 16 + 5 + SLACK_MS, before_ms
-    assert tail_ms - 20 - 16 - 5 - SLACK_MS <= after_ms <= tail_ms + SLACK_MS, after_ms
-
-
-SLACK_MS = 25
+    slack = slack_ms(run)
+    assert preroll_ms - slack <= before_ms <= preroll_ms + 20 + 16 + 5 + slack, before_ms
+    assert tail_ms - 20 - 16 - 5 - slack <= after_ms <= tail_ms + slack, after_ms
 
 
 # -- what holds for every run

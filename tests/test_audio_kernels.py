@@ -145,11 +145,12 @@ def test_base64_refuses_what_a_strict_decoder_refuses(text):
 @given(st.binary(max_size=300), st.binary(min_size=4, max_size=4), st.integers(0, 7))
 def test_masking_twice_is_nothing(data, key, at):
     for kernel in KERNELS:
-        buf = bytearray(at) + bytearray(data)
-        kernel.xor_mask(buf, at, len(data), key)
-        assert bytes(buf[at:]) == bytes(b ^ key[i % 4] for i, b in enumerate(data))
-        kernel.xor_mask(buf, at, len(data), key)
-        assert buf[at:] == data
+        buf = bytearray(at) + key + bytearray(data)
+        start = at + 4
+        kernel.xor_mask(buf, start, len(data))
+        assert bytes(buf[start:]) == bytes(b ^ key[i % 4] for i, b in enumerate(data))
+        kernel.xor_mask(buf, start, len(data))
+        assert buf == bytearray(at) + key + data
 
 
 @given(

@@ -76,15 +76,15 @@ def outcome(request, tmp_path_factory):
 
 
 def stream_of(run):
-    """(what the cloud got of a stream of free talk, where it begins, what the microphone heard there), 16 kHz samples.
+    """(what the cloud got of a stream of free talk, what the microphone gave there, when in ms of the world).
 
     The gate's silence stands in the stream but not in the room, so it is placed by its head.
     """
     got = numpy.frombuffer(bytes(run.cloud.connections[0].uplink), dtype="<i2")
-    room = numpy.array(run.room, dtype="<i2") & ~3
-    begin = conversation.find(room.astype("<i2").tobytes(), got[: MIC_KHZ * 1000].tobytes())
-    assert begin > 0
-    return got, begin, room[begin : begin + len(got)]
+    room, times = conversation.given(run)
+    at = conversation.find(room.tobytes(), got[: MIC_KHZ * 1000].tobytes())
+    assert at >= 0
+    return got, room[at : at + len(got)], times[at : at + len(got)] / MIC_KHZ
 
 
 def sounds_ms(run):
@@ -119,21 +119,20 @@ def test_with_the_gate_the_answer_is_whole_and_the_user_is_heard_afterwards(outc
 @pytest.mark.parametrize("interpreter", EVERYWHERE)
 def test_the_cloud_gets_silence_while_we_are_heard_and_every_sample_else(outcome, interpreter):
     run = outcome("an echo and the gate", interpreter)
-    got, begin, room = stream_of(run)
-    differs = numpy.flatnonzero(got != room)
-    silent = numpy.zeros(len(got), dtype=bool)
-    silent[differs] = True
-    assert not got[silent].any(), "what is not the room is silence"
-    at_ms = (begin + numpy.arange(len(got))) / MIC_KHZ
-    allowed = numpy.zeros(len(got), dtype=bool)
+    got, room, at_ms = stream_of(run)
+    is_silenced = got != room
+    assert not got[is_silenced].any(), "what is not the room is silence"
+    may_be_silenced = numpy.zeros(len(got), dtype=bool)
+    slack = conversation.slack_ms(run)
     for first_ms, end_ms in sounds_ms(run):
         must = (at_ms >= first_ms) & (at_ms < end_ms + GATE_TAIL_MS)
         assert not got[must].any(), "exact silence while the answer is audible, and a tail of %d ms" % GATE_TAIL_MS
-        allowed |= (at_ms >= first_ms - 80 - 60) & (at_ms < end_ms + GATE_TAIL_MS + 60)  # DMA and two frames
+        # The gate closes when the DMA gets the sound, 80 ms ahead at most, and both of its edges are whole frames.
+        may_be_silenced |= (at_ms >= first_ms - 80 - 40 - slack) & (at_ms < end_ms + GATE_TAIL_MS + 40 + slack)
         echo = (at_ms >= first_ms + 60) & (at_ms < end_ms + 60)
         assert abs(room[echo]).max() > 1000, "there was something to hear"
-    assert not (silent & ~allowed).any(), "silence at no other time"
-    assert not differs.size or len(got) == len(room), "the stream has neither a hole nor a step"
+    assert not (is_silenced & ~may_be_silenced).any(), "silence at no other time"
+    assert len(got) > MIC_KHZ * 5000, "the stream went on all the time"
 
 
 @pytest.mark.parametrize("interpreter", BOTH)
@@ -151,7 +150,7 @@ def test_the_pre_roll_does_not_reach_back_into_our_own_voice(outcome, interprete
     begin, end = conversation.place_of(run, run.cloud.utterances[1])
     (_, end_ms), _ = sounds_ms(run)
     assert run.at_ms("press", 1) - 600 < end_ms < run.at_ms("press", 1) - 300, "it could have reached back there"
-    assert GATE_TAIL_MS <= begin / MIC_KHZ - end_ms <= GATE_TAIL_MS + 16 + 20 + 16 + conversation.SLACK_MS
+    assert GATE_TAIL_MS <= begin / MIC_KHZ - end_ms <= GATE_TAIL_MS + 16 + 20 + 16 + conversation.slack_ms(run)
     assert abs(numpy.array(run.room[begin:end])).max() <= ROOM["noise_peak"], "no echo in the question"
 
 
@@ -170,7 +169,7 @@ def test_free_talk_ends_when_nobody_speaks(outcome, interpreter):
     run = outcome("nobody says anything", interpreter)
     assert run.outcomes == [] and run.errors == [] and run.cloud.turns == []
     assert 5000 <= run.state_ms("idle", 1) - run.at_ms("press") <= 5200
-    assert run.sent("input_audio_buffer.append")[-1].t_ms <= run.state_ms("idle", 1) + 20
+    assert run.sent("input_audio_buffer.append")[-1].t_ms <= run.state_ms("idle", 1) + 20 + conversation.slack_ms(run)
 
 
 def test_no_run_did_what_none_may_do(outcome):

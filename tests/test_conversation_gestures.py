@@ -182,7 +182,7 @@ def test_listening_ends_by_itself(outcome, interpreter):
     begin, end = conversation.place_of(run, turn.utterance)
     # The deadline is looked at in steps of 100 ms.
     conversation.assert_question_place(run, begin, end, run.at_ms("press"), run.state_ms("tail"))
-    assert 1000 <= run.state_ms("tail") - run.at_ms("press") <= 1100 + conversation.SLACK_MS
+    assert 1000 <= run.state_ms("tail") - run.at_ms("press") <= 1100 + conversation.slack_ms(run)
     conversation.assert_played(run, (turn, "whole"))
 
 

@@ -16,7 +16,7 @@ import asyncio
 
 import ws_protocol as ws
 from frame_queue import AUDIO, END
-from ws_protocol import WSError, WSProtocol, WSRefused
+from ws_protocol import HEADROOM_BYTES, WSError, WSProtocol, WSRefused, seal
 
 from .. import errors, trace as tr
 from ..compat import const, ticks_diff, wait_event
@@ -121,7 +121,6 @@ class Link:
         self._is_writing = False
         self._write_began_ms = 0
         self._utterance = -1  # abort_count of the uplink when the open utterance began to go out, -1 between utterances
-        self._key = bytearray(4)
         self._keys = b""
         self._key_at = _KEY_POOL_BYTES
         self._last_heard_ms = 0
@@ -461,17 +460,17 @@ class Link:
         return self._seal(framed, len(framed) - ws.HEADROOM_BYTES, ws.OP_TEXT)
 
     def _choose_audio(self):
+        # Here and in _seal, locals and the deepest expression fit into 11 words: MicroPython takes a larger frame from
+        # the heap, fifty times a second, and that is dearer than the work.
         uplink = self._uplink
         kind = uplink.next()
         if kind == AUDIO:
-            buf = self._audio
-            at = ws.HEADROOM_BYTES
-            end = self._cloud.encode_audio_into(buf, at, uplink.frame, uplink.frame_bytes)
+            end = self._cloud.encode_audio_into(self._audio, HEADROOM_BYTES, uplink.frame, uplink.frame_bytes)
             uplink.pop()
             if self._utterance != uplink.abort_count:  # an aborted utterance has no END: the next frame is a first one
                 self._utterance = uplink.abort_count
                 self._out_kind = _FIRST_FRAME
-            return self._seal(buf, end - at, ws.OP_TEXT)
+            return self._seal(self._audio, end - HEADROOM_BYTES, ws.OP_TEXT)
         if kind == END:
             uplink.pop()
             self._utterance = -1
@@ -480,17 +479,13 @@ class Link:
         return False
 
     def _seal(self, buf, n, opcode):
-        key = self._key
-        at = self._key_at
-        if at >= _KEY_POOL_BYTES:
+        if self._key_at >= _KEY_POOL_BYTES:
             self._keys = self._ports.random_bytes(_KEY_POOL_BYTES)
-            at = 0
-        for i in range(4):
-            key[i] = self._keys[at + i]
-        self._key_at = at + 4
+            self._key_at = 0
         self._out = buf
-        self._out_end = ws.HEADROOM_BYTES + n
-        self._out_at = ws.seal(buf, ws.HEADROOM_BYTES, n, opcode, key)
+        self._out_end = HEADROOM_BYTES + n
+        self._out_at = seal(buf, HEADROOM_BYTES, n, opcode, self._keys, self._key_at)
+        self._key_at += 4
         return True
 
     def _after_write(self):

@@ -119,12 +119,12 @@ def test_base64_decodes_in_place():
 def test_base64_refuses_every_illegal_character_at_every_place():
     legal = kernels_tables.B64_CHARS
     for kernel in ALL:
-        for place in range(8):
-            text = bytearray(b"QUJDREVG")
+        for place in range(20):
+            text = bytearray(b"QUJDREVGQUJDREVGQUJD")
             for character in range(256):
                 text[place] = character
-                is_legal = bytes([character]) in legal or (character == 61 and place == 7)
-                assert (unb64(kernel, text, 6) is not None) == is_legal, (kernel, place, character)
+                is_legal = bytes([character]) in legal or (character == 61 and place == 19)
+                assert (unb64(kernel, text, 15) is not None) == is_legal, (kernel, place, character)
 
 
 def test_base64_refuses_wrong_lengths_and_bad_padding():
@@ -138,28 +138,31 @@ def test_base64_refuses_wrong_lengths_and_bad_padding():
 def test_xor_mask_follows_the_key_from_the_first_byte_at_every_offset_and_length():
     key = b"\x37\xfa\x21\x3d"
     for kernel in ALL:
-        for n in range(0, 19):
+        for n in list(range(0, 43)) + [126, 931]:
             data = _random_bytes(n)
             for at in range(4):
-                buf = Guarded(n, at, data)
-                kernel.xor_mask(buf.buf, buf.at, n, key)
-                masked = buf.bytes()
-                assert masked == bytes([data[i] ^ key[i % 4] for i in range(n)]), (kernel, n, at)
-                kernel.xor_mask(buf.buf, buf.at, n, key)
-                assert buf.bytes() == data
+                buf = Guarded(4 + n, at, key + data)
+                kernel.xor_mask(buf.buf, buf.at + 4, n)
+                assert buf.bytes() == key + bytes([data[i] ^ key[i % 4] for i in range(n)]), (kernel, n, at)
+                kernel.xor_mask(buf.buf, buf.at + 4, n)
+                assert buf.bytes() == key + data
     for kernel in ALL:  # RFC 6455 5.7: the masked "Hello"
-        buf = Guarded(5, 0, b"Hello")
-        kernel.xor_mask(buf.buf, buf.at, 5, memoryview(bytearray(key)))
-        assert buf.bytes() == b"\x7f\x9f\x4d\x51\x58"
+        buf = Guarded(9, 0, key + b"Hello")
+        kernel.xor_mask(memoryview(buf.buf), buf.at + 4, 5)
+        assert buf.bytes() == key + b"\x7f\x9f\x4d\x51\x58"
 
 
 def test_copy_into_at_every_offset_and_within_one_buffer():
+    for kernel in ALL:
+        for n in list(range(0, 43)) + [640]:
+            data = _random_bytes(n)
+            for at in range(4):
+                for dst_at in range(4):
+                    dst = Guarded(n, dst_at)
+                    assert kernel.copy_into(shifted(data, at), at, n, dst.buf, dst.at) == n
+                    assert dst.bytes() == data, (kernel, n, at, dst_at)
     data = bytes(range(100, 123))
     for kernel in ALL:
-        for at in range(4):
-            dst = Guarded(len(data), 3 - at)
-            assert kernel.copy_into(shifted(data, at), at, len(data), dst.buf, dst.at) == len(data)
-            assert dst.bytes() == data
         buf = bytearray(data)
         kernel.copy_into(buf, 3, 20, buf, 0)
         assert buf[:20] == data[3:]
@@ -198,7 +201,7 @@ def test_g711_every_code_survives_decoding_and_encoding():
 
 def test_g711_implementations_agree_at_every_offset_and_count():
     for kernel in ALL:
-        for n in range(0, 9):
+        for n in list(range(0, 14)) + [160]:
             pcm = _random_bytes(2 * n)
             for at in range(4):
                 source = shifted(pcm, at)
@@ -236,11 +239,42 @@ def test_scale_implementations_agree_on_noise():
     for kernel in ALL:
         for gain, shift in ((1024, 8), (256, 8), (2007, 12), (9216, 12), (32767, 14), (1, 1)):
             data = _random_bytes(2 * 67)
-            ours = Guarded(len(data), 1, data)
             theirs = Guarded(len(data), 0, data)
-            peak = kernel.scale_peak(ours.buf, ours.at, 67, gain, shift)
-            assert peak == kernels_py.scale_peak(theirs.buf, theirs.at, 67, gain, shift)
-            assert ours.bytes() == theirs.bytes()
+            expected = kernels_py.scale_peak(theirs.buf, theirs.at, 67, gain, shift)
+            for at in range(4):
+                ours = Guarded(len(data), at, data)
+                assert kernel.scale_peak(ours.buf, ours.at, 67, gain, shift) == expected, (kernel, gain, shift, at)
+                assert ours.bytes() == theirs.bytes()
+
+
+def test_scale_is_exact_on_every_sample_and_at_both_ends_of_the_peak():
+    for kernel in ALL:
+        for gain, shift in ((1024, 8), (125, 8), (256, 8), (32767, 1), (32767, 14), (0, 8)):
+            for first in range(-32768, 32768, 4093):
+                # Growing from the middle, on both sides: each sample is the largest so far, then each is known.
+                values = [first, -1 - first, 0, 1, -1, 32767, -32768, 32767, -32768, first]
+                ours = Guarded(2 * len(values), 0, s16(values))
+                theirs = Guarded(2 * len(values), 0, s16(values))
+                for n in range(1, len(values) + 1):
+                    ours.buf[ours.at : ours.at + ours.n] = theirs.buf[theirs.at : theirs.at + theirs.n] = s16(values)
+                    peak = kernel.scale_peak(ours.buf, ours.at, n, gain, shift)
+                    assert peak == kernels_py.scale_peak(theirs.buf, theirs.at, n, gain, shift), (kernel, values, n)
+                    assert ours.bytes() == theirs.bytes(), (kernel, gain, shift, values, n)
+
+
+def test_g711_codes_of_all_samples_are_the_portable_ones():
+    for kernel in ALL:
+        ours = bytearray(256)
+        theirs = bytearray(256)
+        for upper in range(0, 256, 1 if kernel is not kernels_py else 256):
+            pcm = bytearray(512)
+            for lower in range(256):
+                pcm[2 * lower] = lower
+                pcm[2 * lower + 1] = upper
+            for name in ("alaw", "ulaw"):
+                getattr(kernel, name + "_encode_into")(pcm, 0, 256, ours, 0)
+                getattr(kernels_py, name + "_encode_into")(pcm, 0, 256, theirs, 0)
+                assert ours == theirs, (kernel, name, upper)
 
 
 def decimated(kernel, pcm, pieces):
@@ -317,7 +351,6 @@ class Buffers:
     out = bytearray(1300)
     view = memoryview(out)
     state = kernels_tables.decimate2_state()
-    key = b"\x01\x02\x03\x04"
 
 
 def every_kernel(kernel):
@@ -328,7 +361,7 @@ def every_kernel(kernel):
     kernel.ulaw_encode_into(b.pcm, 1, 160, b.out, 3)
     kernel.ulaw_decode_into(b.out, 3, 160, b.pcm, 1)
     kernel.scale_peak(b.pcm, 0, 320, 1024, 8)
-    kernel.xor_mask(b.view, 1, 900, b.key)
+    kernel.xor_mask(b.view, 5, 900)
     kernel.copy_into(b.pcm, 0, 600, b.view, 0)
     kernel.b64_encode_into(b.pcm, 0, 640, b.out, 0)
     return kernel.b64_decode_into(b.out, 0, 640, b.out, 0)

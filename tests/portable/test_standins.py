@@ -411,6 +411,7 @@ def test_rx_overrun_loses_the_oldest_whole_descriptors():
     assert w.counts["rx_lost"] == 6 * 256, "and the seventh, under the bus now, is about to be"
     after_blocks(1)
     assert numbers(read_all(rx)) == ramp(10 * 256, 256)
+    assert w.mic_record.lost == [[0, 7 * 256]]
 
 
 def test_a_reader_in_time_loses_nothing():

@@ -1,1 +1,1 @@
-"""What twenty milliseconds of sound cost: `python -m tools bench`. Timings are printed, allocations and sizes are tested."""
+"""What twenty milliseconds of sound cost: `python -m tools bench`. Timings are printed; sizes are tested."""

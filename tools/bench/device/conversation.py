@@ -1,8 +1,8 @@
 """Whole push-to-talk turns on the cheapest board: how much heap they leave, and whether a small one is enough.
 
-Child process of tools.bench.heap, started as `import conversation; conversation.main(SETTINGS)` from .mpy files, as on a
-device. SETTINGS: app_root, turns, share (true: only say what the board itself takes). Prints JSON lines: {"share"} or
-{"at": "boot" | "connected" | turn number, "free": heap bytes after a collection}. Any error ends it with exit code 1.
+Child process of tools.bench.heap, started as `import conversation; conversation.main(SETTINGS)` from .mpy files, as on
+a device. SETTINGS: app_root, turns, share (true: only say what the board itself takes). Prints JSON lines: {"share"} or
+{"at": "boot" | "connected" | turn number, "used": heap bytes after a collection}. Any error ends it with exit code 1.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ def tell_share():
 
 def tell(at):
     gc.collect()
-    print('{"at": "%s", "free": %d}' % (at, gc.mem_free()))
+    print('{"at": "%s", "used": %d}' % (at, gc.mem_alloc()))
 
 
 class Listener:

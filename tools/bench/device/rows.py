@@ -3,8 +3,8 @@
     micropython rows.py ROOT [LIB]        python3 rows.py ROOT
 
 Child process of tools.bench.cli. LIB: a folder that holds micropython-lib's aiohttp, which is then measured too.
-One JSON line a row: {"name", "ours_us", "base_us", "ours_heap", "base_heap"}; heap
-bytes are -1 on CPython. The work is done in the modules of the firmware, on sound that is neither silence nor noise.
+One JSON line a row: {"name", "ours_us", "base_us", "ours_heap", "base_heap"}; heap bytes are -1 on CPython. The
+work is done in the modules of the firmware, on sound that is neither silence nor noise.
 """
 
 import gc

@@ -99,7 +99,7 @@ def alaw_decoded(data, table):
 
 
 class WholePair:
-    """The same full-duplex conversation on asyncio's streams: three tasks, one for each way and one for the loudspeaker.
+    """The same full-duplex conversation on asyncio's streams: a task for each way and for the loudspeaker.
 
     mic, speaker: I2S of thin.py; codec: "pcm" or "g711a".
     """

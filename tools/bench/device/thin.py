@@ -44,7 +44,7 @@ else:
 
 
 class I2S(_Stream):
-    """One DMA ring on the clock: blocks of 256 frames come and go by the time that has passed, nothing is copied twice."""
+    """One DMA ring on the clock: blocks of 256 frames come and go by the time that has passed."""
 
     RX = 1
     TX = 2

@@ -49,7 +49,7 @@ class Up:
 
         events = trace.Trace(Clock.ticks_ms, 8)
         self.codec = codec.uplink(codec_name)
-        self.uplink = uplink.Uplink(self.codec, 200, 0, events)
+        self.uplink = uplink.Uplink(self.codec, 40, 0, events)
         self.uplink.start(True)
         self.link = link.Link(Config, Ports, events, self.uplink, coze.Coze(Config), None, None)
         self.recorder = recorder.Recorder(Mic, self.uplink, gate.Gate(True, 0), Ports, events, gain_q8)

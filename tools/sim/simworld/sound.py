@@ -126,6 +126,7 @@ class Record:
     """Everything one transducer did, sample by sample, streamed into a WAV file (path None: only the bookkeeping).
 
     spans is a list of [first, end) sample numbers with sound; SPAN_GAP_SAMPLES zeros in a row lie between two of them.
+    lost is a list of [first, end) sample numbers that nobody fetched in time (microphone).
     """
 
     def __init__(self, path=None, echo=None):
@@ -135,6 +136,7 @@ class Record:
         self.at = 0  # number of the next sample
         self.spans = []
         self.spans_dropped = 0
+        self.lost = []
         self.last_sound = -1  # number of the last sample that was not zero
         self._writer = None
         self._files = 0
@@ -206,6 +208,13 @@ class Record:
             self.spans_dropped += 1
         self.last_sound = last_sample
 
+    def lose(self, first, end):
+        """These samples were overwritten before anybody had fetched them."""
+        if self.lost and self.lost[-1][1] == first:
+            self.lost[-1][1] = end
+        elif len(self.lost) < _MAX_SPANS:
+            self.lost.append([first, end])
+
     def close(self):
         """Finish the file; may be called twice."""
         if self._writer is not None:
@@ -220,6 +229,7 @@ class Record:
             "samples": self.at,
             "spans": self.spans,
             "spans_dropped": self.spans_dropped,
+            "lost": self.lost,
             "last_sound": self.last_sound,
         }
 

@@ -491,6 +491,8 @@ class _Receiver(_Bus):
                 # The queue is full, or the reader is overtaken in the middle of this very descriptor.
                 read = self._at // self._sample_bytes if descriptor == self._current else 0
                 self._world.count("rx_lost", _BLOCK_FRAMES - read)
+                old = self._base + self._frames - self._count * _BLOCK_FRAMES
+                self._world.mic_record.lose(old + read, old + _BLOCK_FRAMES)
             self._unread[descriptor] = True
             if descriptor == self._current:
                 self._current = -1  # not what the reader began: the rest of it is gone
