@@ -3,7 +3,7 @@
 Over real sockets with verified TLS, on either interpreter, in real time. So the scenes of all test modules that were
 selected run together, some at once, before the first test looks at any of them; a test only asserts on what they left.
 
-    SCENES = {"a question": Scene("wait idle\\npress\\n...", on=("cpython", "micropython"))}
+    SCENES = {"a question": Scene("wait idle; press; say ask.wav; ...", on=("cpython", "micropython"))}
 
     @pytest.fixture(scope="module")
     def outcome(request, tmp_path_factory):
@@ -25,11 +25,11 @@ import numpy
 import pytest
 
 from tools import ROOT, listen, mpy
-from tools.cloud import records
+from tools.cloud import records, scenario
 from tools.cloud.server import CloudServer
 from tools.sim import runner
 
-AT_ONCE = 10
+AT_ONCE = min(24, 6 * (os.cpu_count() or 1))  # each takes some hundredths of a core, but for its start
 TIMEOUT_S = 60
 TOKEN = "pat_must-never-be-seen-6a1f9c"
 WIFI_PASSWORD = "also-never-to-be-seen-77"
@@ -41,28 +41,26 @@ SPEECH = os.path.join(ROOT, "tests", "speech")
 class Scene:
     """What happens in one run.
 
-    script    of simworld/script.py; `say` finds tests/speech and the clips of `make_clips`
+    script    of simworld/script.py, with `;` for the end of a line; `say` finds tests/speech and what make_clips makes
     on        the interpreters; the scene is run once on each
     cloud     a scenario: a dict, or the name of one that comes along
-    config    settings that differ from those in `_run`
+    config    settings that differ from those in `run_scene`
     world     keywords of simworld.world.World
     server    further keywords of CloudServer
     roots     "cloud": those of its cloud; "stranger": another authority's; "none"
-    aside     async function(server), run beside the speaker: pulls cables
     options   further keywords of tools.sim.runner.run
     """
 
     def __init__(
-        self, script, on=(CPYTHON,), cloud=None, config=None, world=None, server=None, roots="cloud", aside=None, **options
-    ):  # fmt: skip
-        self.script = script
+        self, script, on=(CPYTHON,), cloud=None, config=None, world=None, server=None, roots="cloud", **options
+    ):
+        self.script = script.replace(";", "\n")
         self.on = on
         self.cloud = cloud if cloud is not None else answers(700)
         self.config = config or {}
         self.world = world or {}
         self.server = server or {}
         self.roots = roots
-        self.aside = aside
         self.options = options
 
 
@@ -87,8 +85,8 @@ def answers(*lengths_ms, faults=(), first_audio_ms=200, **options):
 
 
 def ask(ms=450, clip="ask.wav"):
-    """Script lines of a question in push-to-talk: the clip begins before the press and ends after the release."""
-    return "say %s\nsleep 150\npress\nsleep %d\nrelease\n" % (clip, ms)
+    """Commands for a question in push-to-talk: the clip begins before the press and ends after the release."""
+    return "say %s; sleep 150; press; sleep %d; release; " % (clip, ms)
 
 
 class Outcome:
@@ -175,8 +173,9 @@ class Outcome:
         """All text that left the speaker by any way, for those who look for secrets."""
         texts = [json.dumps(self.result.reports, ensure_ascii=False), "\n".join(self.result.output)]
         texts += [self.result.stderr, json.dumps(self.result.run, ensure_ascii=False)]
-        with open(self._files["trace"], encoding="utf-8") as file:
-            texts.append(file.read())
+        if os.path.exists(self._files["trace"]):
+            with open(self._files["trace"], encoding="utf-8") as file:
+                texts.append(file.read())
         return "\n".join(texts)
 
 
@@ -213,7 +212,7 @@ class _Log(records.Observer):
 
 
 def play(request, tmp_path_factory):
-    """outcome(name, interpreter=CPYTHON, exit_code=0) for the scenes of the test module that asks; runs them all first."""
+    """outcome(name, interpreter=CPYTHON, exit_code=0) for the scenes of the module that asks; plays them all first."""
     session = request.session
     if not hasattr(session, "pipit_outcomes"):
         modules = {item.module.__name__: item.module for item in session.items if hasattr(item.module, "SCENES")}
@@ -226,7 +225,7 @@ def play(request, tmp_path_factory):
         began_s = time.monotonic()
         session.pipit_outcomes = asyncio.run(_play_all(scenes, str(tmp_path_factory.mktemp("conversation"))))
         request.config.pipit_figures.append(
-            "conversations: %d scenes in %.0f s, %d at once; this machine: %s"
+            "conversations: %d scenes in %.0f s, %d at once; %s"
             % (len(scenes), time.monotonic() - began_s, AT_ONCE, _how_busy(session.pipit_outcomes))
         )
     module = request.module.__name__
@@ -247,23 +246,25 @@ def play(request, tmp_path_factory):
 
 
 def _how_busy(outcomes):
-    """What a machine that has other things to do costs: sound that came too late, both ways."""
+    """Sound that came too late, both ways. Some scenes are made so; what is more comes from a machine that is busy."""
     runs = [run for run in outcomes.values() if isinstance(run, Outcome) and run.result.run]
     deaf = [run for run in runs if run.result.mic["lost"]]
-    answers = [report for run in runs for report in run.turns if report["first_sample_ms"] >= 0]
-    gaps = sum(report["underruns"] for report in answers)
-    return "%d underruns in %d answers, %d scenes lost some of the microphone" % (gaps, len(answers), len(deaf))
+    heard = [report for run in runs for report in run.turns if report["first_sample_ms"] >= 0]
+    gaps = sum(report["underruns"] for report in heard)
+    return "%d underruns in %d answers, in %d scenes the microphone's DMA ran over" % (gaps, len(heard), len(deaf))
 
 
 async def _play_all(scenes, folder):
     make_clips(folder)
+    for scene in scenes.values():
+        _warm_up(scene)
     free_places = asyncio.Semaphore(AT_ONCE)
     starter = asyncio.Lock()
 
     async def play_one(number, key, scene):
         async with free_places:
             try:
-                return await _run(scene, key[1], key[2], folder, os.path.join(folder, "%03d" % number), starter)
+                return await run_scene(scene, key[1], key[2], folder, os.path.join(folder, "%03d" % number), starter)
             except Exception as error:  # of this scene: its own tests tell
                 return error
 
@@ -272,21 +273,32 @@ async def _play_all(scenes, folder):
     return dict(zip(keys, outcomes))
 
 
+def _warm_up(scene):
+    """Make the sound of its answers now: it is kept, and while others play it would hold up their clouds."""
+    codec = scene.config.get("downlink_codec", "g711a")
+    rate_hz = scene.config.get("downlink_hz", 16000) if codec == "pcm" else 8000
+    for script in scenario.load(scene.cloud).turns:
+        for sentence in script.answer:
+            sentence.samples(rate_hz)
+
+
 def _guess_length(script):
     """Of a scene, in ms."""
     words = script.split()
     return sum(int(ms) for verb, ms in zip(words, words[1:]) if verb == "sleep") + 700 * words.count("wait")
 
 
-async def _run(scene, name, interpreter, clips_dir, base, starter=None):
-    """starter: a lock. Who starts takes a whole core for a while, which would disturb the sound of several others."""
+async def run_scene(scene, name, interpreter, clips_dir, base, starter=None):
+    """Play one scene; returns its Outcome. clips_dir: see make_clips; base: how the names of its files begin.
+
+    starter: a lock. Who starts takes a whole core for a while, which would disturb the sound of several others.
+    """
     log = _Log()
     start = _Start(starter or asyncio.Lock())
     files = {"speaker": base + "-speaker.wav", "mic": base + "-mic.wav", "trace": base + "-trace.txt"}
     options = {"tls": True, "token": TOKEN, "observer": log, **scene.server}
     runner.command_for(interpreter)  # a missing interpreter is told before anything is begun
     async with CloudServer(scene.cloud, **options) as server:
-        aside = asyncio.ensure_future(scene.aside(server)) if scene.aside else None
         try:
             await start.begin()
             result = await runner.run(
@@ -306,11 +318,6 @@ async def _run(scene, name, interpreter, clips_dir, base, starter=None):
             )
         finally:
             start.end()
-            if aside is not None:
-                aside.cancel()
-                await asyncio.wait([aside])
-        if aside is not None and not aside.cancelled():
-            aside.result()
     return Outcome(name, interpreter, result, server, log.rows, files)
 
 

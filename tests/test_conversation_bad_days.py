@@ -1,4 +1,4 @@
-"""The connection on bad days: refused, untrusted, dropped, silent, flooded. Each ends in words, and the next turn works."""
+"""The connection on bad days: refused, untrusted, dropped, silent, flooded. It says so, and the next turn works."""
 
 import json
 
@@ -56,23 +56,23 @@ BROKEN = {  # name: (fault of the first answer, kind of the error, does the conn
 }
 
 SCENES = {
-    name: Scene("wait error 8000\nsleep 100\nquit\n", on=on, **how) for name, (_, on, how) in REFUSED.items()
+    name: Scene("wait error 8000; sleep 100; quit", on=on, **how) for name, (_, on, how) in REFUSED.items()
 }
 for _name, (_fault, _kind, _, _on) in BROKEN.items():
-    _again = "" if _kind == "refused" else "wait idle\n" + ask(clip="again.wav") + "wait turn outcome=answered\n"
+    _again = "" if _kind == "refused" else "wait idle; " + ask(clip="again.wav") + "wait turn outcome=answered; "
     SCENES[_name] = Scene(
-        "wait idle\n" + ask() + "wait turn\n" + _again + "quit\n",
+        "wait idle; " + ask() + "wait turn; " + _again + "quit",
         on=_on,
         cloud=answers(3000, 600, faults=[[dict(_fault, nth=ACCEPTED)]]),
         config={"retry_min_ms": 50, "stall_ms": 2000},
     )
-NEXT = "wait idle\n" + ask(clip="again.wav") + "wait turn outcome=answered\nquit\n"
+NEXT = "wait idle; " + ask(clip="again.wav") + "wait turn outcome=answered; quit"
 SCENES["no clock"] = Scene(
-    "ntp down\nwait error 8000\nntp up\n" + NEXT, on=BOTH, config={"clock_timeout_ms": 1000, "retry_min_ms": 50}
+    "ntp down; wait error 8000; ntp up; " + NEXT, on=BOTH, config={"clock_timeout_ms": 1000, "retry_min_ms": 50}
 )
-SCENES["no clock and no wish for one"] = Scene("ntp down\n" + NEXT, config={"tls_verify": False}, roots="none")
+SCENES["no clock and no wish for one"] = Scene("ntp down; " + NEXT, config={"tls_verify": False}, roots="none")
 SCENES["an empty answer to our settings"] = Scene(
-    "wait error 12000\nsleep 100\nquit\n",
+    "wait error 12000; sleep 100; quit",
     on=BOTH,
     cloud=answers(700, connection_faults=[{"kind": "slow_updated", "by_ms": 60000}]),
     config={"wifi_timeout_ms": 1000, "clock_timeout_ms": 1000, "connect_timeout_ms": 1000},
@@ -81,22 +81,24 @@ SCENES["a slow answer to our settings"] = Scene(
     NEXT, on=BOTH, cloud=answers(700, connection_faults=[{"kind": "slow_updated", "by_ms": 2000}])
 )
 SCENES["Wi-Fi gone at rest"] = Scene(
-    "wait idle\nwifi down\nwait error error_kind=wifi\nsleep 300\nwifi up\n" + NEXT, on=BOTH, config={"retry_min_ms": 50}
+    "wait idle; wifi down; wait error error_kind=wifi; sleep 300; wifi up; " + NEXT,
+    on=BOTH,
+    config={"retry_min_ms": 50},
 )
 SCENES["Wi-Fi gone in an answer"] = Scene(
-    "wait idle\n" + ask() + "wait speaking\nsleep 300\nwifi down\nwait turn\nwifi up\n" + NEXT,
+    "wait idle; " + ask() + "wait speaking; sleep 300; wifi down; wait turn; wifi up; " + NEXT,
     on=EVERYWHERE,
     cloud=answers(5000, 600),
     config={"retry_min_ms": 50},
 )
 SCENES["Wi-Fi gone in a question"] = Scene(
-    "wait idle\nsay ask.wav\nsleep 150\npress\nsleep 250\nwifi down\nwait turn\nrelease\nsleep 400\nwifi up\n" + NEXT,
+    "wait idle; say ask.wav; sleep 150; press; sleep 250; wifi down; wait turn; release; sleep 400; wifi up; " + NEXT,
     on=BOTH,
     cloud=answers(600),
     config={"retry_min_ms": 50},
 )
 SCENES["a flood"] = Scene(
-    "wait idle\n" + ask() + "wait turn\n" + NEXT,
+    "wait idle; " + ask() + "wait turn; " + NEXT,
     on=EVERYWHERE,
     cloud=answers(12000, 600, synthesis_speed=1000.0, ping_period_ms=250),
     config={"pacing_frames": 0, "answer_max_s": 5, "ring_full_wait_ms": 500},
@@ -223,7 +225,7 @@ def test_a_flood_fills_the_ring_and_nothing_else_stops(outcome, interpreter):
     assert len(heard.samples) + report["bytes_cut"] == len(first.sent) == len(first.planned)
     assert len(run.cloud.connections) == 1
     (link,) = run.cloud.connections
-    assert link._pings > 20 and link._missed_pongs <= 2, "every ping was answered meanwhile"
+    assert link.pings > 20 and link.missed_pongs <= 2, "every ping was answered meanwhile"
 
 
 def test_the_server_is_named_in_a_refusal_for_its_support(outcome):

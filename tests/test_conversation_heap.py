@@ -23,11 +23,11 @@ from conversation import MPY32, MPY64, Scene, answers, ask
 
 from tools import ROOT
 
-# Measured on MicroPython 1.25, in KB: from source 560 and 424, with .mpy files for the firmware 496 and 384. Of these, 106
-# and 79 are the simulator's. What is given here is some 15 % more than what was measured from source.
+# Measured on MicroPython 1.25, in KB: from source 560 and 424, with .mpy files for the firmware 496 and 384. Of these,
+# 106 and 79 are the simulator's. What is given here is some 15 % more than what was measured from source.
 HEAP_KB = {MPY64: 640, MPY32: 488}
 
-TALK = "wait idle\n" + ask() + "wait turn\n" + ask(clip="again.wav") + "wait turn\nquit\n"
+TALK = "wait idle; " + ask() + "wait turn; " + ask(clip="again.wav") + "wait turn; quit"
 
 
 def scene(heap_kb, on, **options):
@@ -55,7 +55,7 @@ def test_a_conversation_fits_into_a_small_heap(outcome, interpreter, show_figure
     run = outcome("a small heap, %s" % interpreter, interpreter)
     assert_held(run)
     free = run.turns[-1]["heap_free_bytes"] // 1024
-    show_figure("%s, heap of %d KB, modules from source: %d KB free after a turn" % (interpreter, HEAP_KB[interpreter], free))
+    show_figure("%s, heap of %d KB, from source: %d KB free after a turn" % (interpreter, HEAP_KB[interpreter], free))
 
 
 def test_no_run_did_what_none_may_do(outcome):
@@ -68,7 +68,7 @@ def test_no_run_did_what_none_may_do(outcome):
 async def holds(interpreter, heap_kb, folder, app_root):
     """Does a conversation take place in so much heap?"""
     try:
-        run = await conversation._run(
+        run = await conversation.run_scene(
             scene(heap_kb, interpreter, app_root=app_root, timeout_s=30), "bisect", interpreter, folder, folder + "/run"
         )
         if run.result.exit_code:

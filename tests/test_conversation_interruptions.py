@@ -8,7 +8,11 @@ from conversation import CPYTHON, EVERYWHERE, MPY64, Scene, answers, ask
 from tools.cloud import scenario
 
 BARGE_IN_MS = 20  # promised: from the press to the last sample that is not silence
-NOISE_MS = 80  # what a busy machine of two cores may add to a single one
+
+
+def limit_ms(run):
+    """What a busy machine may make of a single one."""
+    return 55 + conversation.slack_ms(run)
 
 
 def late_cancel():
@@ -25,21 +29,22 @@ def late_cancel():
 
 SCENES = {
     "four barge-ins that end badly": Scene(
-        "wait idle\n" + (ask() + "wait speaking\nsleep 400\n") * 4 + ask() + "wait turn outcome=answered\nsleep 1200\nquit\n",
+        "wait idle; " + (ask() + "wait speaking; sleep 400; ") * 4 + ask()
+        + "wait turn outcome=answered; sleep 1200; quit",
         on=(CPYTHON, MPY64),
         cloud=late_cancel(),
         config={"downlink_codec": "pcm"},
     ),
     "three barge-ins": Scene(
-        "wait idle\n" + ask() + "".join("wait speaking\nsleep %d\n" % ms + ask(300) for ms in (400, 637, 811))
-        + "wait turn outcome=answered\nsleep 100\nquit\n",
+        "wait idle; " + ask() + "".join("wait speaking; sleep %d; " % ms + ask(300) for ms in (400, 637, 811))
+        + "wait turn outcome=answered; sleep 100; quit",
         on=EVERYWHERE,
         cloud=answers(6000, 6000, 6000, 700),
         config={"downlink_codec": "pcm", "downlink_hz": 24000},
     ),
     "two quick barge-ins": Scene(
-        "wait idle\n" + ask() + "wait speaking\nsleep 400\n" + ask(300) + "wait heard\n" + ask()
-        + "wait turn outcome=answered\nsleep 2000\nquit\n",
+        "wait idle; " + ask() + "wait speaking; sleep 400; " + ask(300) + "wait heard; " + ask()
+        + "wait turn outcome=answered; sleep 2000; quit",
         on=EVERYWHERE,
         # The second question gets its name only while the third is being asked, and its answer goes on for long.
         cloud=answers(
@@ -47,30 +52,30 @@ SCENES = {
         ),
     ),
     "dead on arrival": Scene(
-        "wait idle\n" + ask() + "wait heard\ntap\nwait turn outcome=discarded\nsleep 2000\n" + ask()
-        + "wait turn outcome=answered\nquit\n",
+        "wait idle; " + ask() + "wait heard; tap; wait turn outcome=discarded; sleep 2000; " + ask()
+        + "wait turn outcome=answered; quit",
         on=(CPYTHON, MPY64),
         cloud=answers(6000, 900, recognise_ms=400, faults=[[{"kind": "late_audio", "for_ms": 1500}]]),
     ),
     "speech over the answer": Scene(
-        "wait idle\ntap\nwait listening\nsleep 200\nsay bird.wav\nwait speaking\nsleep 500\nsay halt.wav\n"
-        "wait turn outcome=answered\ntap\nwait idle\nquit\n",
+        "wait idle; tap; wait listening; sleep 200; say bird.wav; wait speaking; sleep 500; say halt.wav; "
+        "wait turn outcome=answered; tap; wait idle; quit",
         on=EVERYWHERE,
         cloud=answers(8000, 900, faults=[[{"kind": "late_audio", "for_ms": 1000}]]),
         config={"mode": "free", "downlink_codec": "pcm", "vad_silence_ms": 300},
         world={"noise_peak": 50},
     ),
     "a click over the answer": Scene(
-        "wait idle\ntap\nwait listening\nsleep 200\nsay bird.wav\nwait speaking\nsleep 600\ntap\nwait listening\n"
-        "sleep 300\nsay bird.wav\nwait turn outcome=answered\ntap\nwait idle\nquit\n",
+        "wait idle; tap; wait listening; sleep 200; say bird.wav; wait speaking; sleep 600; tap; wait listening; "
+        "sleep 300; say bird.wav; wait turn outcome=answered; tap; wait idle; quit",
         on=(CPYTHON, MPY64),
         cloud=answers(8000, 700),
         config={"mode": "free", "vad_silence_ms": 300},
         world={"noise_peak": 50},
     ),
     "only a keyword interrupts": Scene(
-        "wait idle\ntap\nwait listening\nsleep 200\nsay bird.wav\nwait speaking\nsleep 300\nsay halt.wav\nwait clip_end\n"
-        "sleep 800\nsay halt.wav\nwait turn outcome=answered\ntap\nwait idle\nquit\n",
+        "wait idle; tap; wait listening; sleep 200; say bird.wav; wait speaking; sleep 300; say halt.wav; "
+        "wait clip_end; sleep 800; say halt.wav; wait turn outcome=answered; tap; wait idle; quit",
         on=(CPYTHON,),
         cloud=dict(
             answers(8000, 700, 700),
@@ -103,7 +108,7 @@ def test_a_press_silences_the_answer_at_once(outcome, interpreter, show_figure):
     heard = conversation.assert_played(run, *[(turn, "part") for turn in turns[:3]], (turns[3], "whole"))
     delays_ms = [ends_ms(run, heard[i]) - run.at_ms("press", i + 1) for i in range(3)]
     show_figure("barge-in, %s: silence after %s ms" % (interpreter, ", ".join("%.1f" % ms for ms in delays_ms)))
-    assert min(delays_ms) <= BARGE_IN_MS and max(delays_ms) <= NOISE_MS
+    assert min(delays_ms) <= BARGE_IN_MS and max(delays_ms) <= limit_ms(run)
     assert [turn.cancel_code for turn in turns] == [2, 2, 2, 0], "the cloud was told to stop"
 
 
@@ -113,11 +118,11 @@ def test_an_answer_begins_when_the_prebuffer_is_there(outcome, interpreter, show
     holds_ms = [turn["first_sample_ms"] - turn["first_delta_ms"] for turn in run.turns[:3]]
     sends_ms = [turn["complete_ms"] - turn["release_ms"] for turn in run.turns]
     show_figure(
-        "latency, %s: release to last byte of the question %s ms (tail 120), first delta to first sample %s ms (hold 120)"
+        "latency, %s: release to last byte of the question %s ms (tail 120), first delta to sample %s ms (hold 120)"
         % (interpreter, sends_ms, holds_ms)
     )
-    assert min(holds_ms) >= 120 and min(holds_ms) <= 140 and max(holds_ms) <= 140 + NOISE_MS
-    assert max(sends_ms) <= 120 + 20 + NOISE_MS
+    assert min(holds_ms) >= 120 and min(holds_ms) <= 140 and max(holds_ms) <= 140 + limit_ms(run)
+    assert max(sends_ms) <= 120 + 20 + limit_ms(run)
 
 
 @pytest.mark.parametrize("interpreter", (CPYTHON, MPY64))
@@ -164,7 +169,7 @@ def test_speech_silences_the_answer(outcome, interpreter, show_figure):
     started = run.received("input_audio_buffer.speech_started")[1]
     delay_ms = ends_ms(run, heard) - started.t_ms
     show_figure("barge-in by speech, %s: silence %.1f ms after the cloud's speech_started" % (interpreter, delay_ms))
-    assert delay_ms <= NOISE_MS
+    assert delay_ms <= limit_ms(run)
     assert first.cancel_code == 1 and run.sent("conversation.chat.cancel") == [], "the cloud stopped by itself"
 
 
@@ -174,7 +179,7 @@ def test_a_click_over_the_answer_and_listening_goes_on(outcome, interpreter):
     first, second = run.cloud.turns
     assert run.outcomes == ["interrupted", "answered"] and run.errors == []
     heard, _ = conversation.assert_played(run, (first, "part"), (second, "whole"))
-    assert ends_ms(run, heard) - run.at_ms("press", 1) <= NOISE_MS
+    assert ends_ms(run, heard) - run.at_ms("press", 1) <= limit_ms(run)
     assert first.cancel_code == 2
 
 
@@ -185,7 +190,7 @@ def test_only_the_keyword_silences_the_answer(outcome):
     heard, _ = conversation.assert_played(run, (first, "part"), (second, "whole"))
     assert ends_ms(run, heard) > run.at_ms("say halt.wav", 1), "other words over it did not"
     (canceled,) = run.received("conversation.chat.canceled")
-    assert ends_ms(run, heard) - canceled.t_ms <= NOISE_MS
+    assert ends_ms(run, heard) - canceled.t_ms <= limit_ms(run)
     assert second.heard == "please stop now"
 
 

@@ -1,4 +1,4 @@
-"""Every legal way to write an answer is played to the sample; what is malformed is skipped, counted, and the turn goes on."""
+"""Every legal way to write an answer is played to the sample; what is malformed is skipped, counted, and no more."""
 
 import json
 
@@ -48,7 +48,7 @@ STRANGERS = [
 
 SCENES = {
     "legal from %d" % first: Scene(
-        "wait idle\n" + (ask(300) + "wait turn\n") * PER_SCENE + "quit\n",
+        "wait idle; " + (ask(300) + "wait turn; ") * PER_SCENE + "quit",
         on=EVERYWHERE,
         cloud=nasty(first),
         config={"downlink_codec": "pcm"},
@@ -56,36 +56,38 @@ SCENES = {
     for first in range(0, len(NASTY["turns"]), PER_SCENE)
 }
 SCENES["malformed audio"] = Scene(
-    "wait idle\n" + ask(300) + "wait turn\n" + ask(300) + "wait turn outcome=answered\nquit\n",
+    "wait idle; " + ask(300) + "wait turn; " + ask(300) + "wait turn outcome=answered; quit",
     on=EVERYWHERE,
     cloud=answers(1800, 600, faults=[MALFORMED]),
 )
 SCENES["strangers between"] = Scene(
-    "wait idle\n" + ask(300) + "wait turn\n" + ask(300) + "wait turn outcome=answered\nquit\n",
+    "wait idle; " + ask(300) + "wait turn; " + ask(300) + "wait turn outcome=answered; quit",
     on=EVERYWHERE,
     cloud=answers(1800, 600, faults=[STRANGERS]),
 )
 SCENES["half a sample at the end"] = Scene(
-    "wait idle\n" + ask(300) + "wait turn\n" + ask(300) + "wait turn outcome=answered\nquit\n",
+    "wait idle; " + ask(300) + "wait turn; " + ask(300) + "wait turn outcome=answered; quit",
     on=(CPYTHON, MPY64),
     cloud=answers(600, 600, faults=[[{"kind": "odd_packets", "lose_last_byte": True}]]),
     config={"downlink_codec": "pcm", "downlink_hz": 24000},
 )
 SCENES["packets of any size, late"] = Scene(
-    "wait idle\n" + ask(300) + "wait turn\nquit\n",
+    "wait idle; " + ask(300) + "wait turn; quit",
     on=(CPYTHON, MPY64),
     cloud=answers(2500, faults=[[{"kind": "irregular_packets"}, {"kind": "jitter", "max_ms": 120}]]),
     config={"downlink_codec": "pcm", "pacing_frames": 0, "answer_max_s": 10, "prebuffer_ms": 400},
 )
 SCENES["ends that are missing"] = Scene(
-    "wait idle\n" + (ask(300) + "wait turn\n") * 3 + "quit\n",
+    "wait idle; " + (ask(300) + "wait turn; ") * 3 + "quit",
     on=(CPYTHON, MPY64),
     cloud=answers(
-        600, 600, 600, faults=[[{"kind": "no_audio_completed"}], [{"kind": "no_chat_completed"}], [{"kind": "no_transcript"}]]
-    ),
+        600, 600, 600,
+        faults=[[{"kind": "no_audio_completed"}], [{"kind": "no_chat_completed"}], [{"kind": "no_transcript"}]],
+    ),  # fmt: skip
 )
 SCENES["no words"] = Scene(
-    "wait idle\nsleep 400\npress\nsleep 400\nrelease\nwait error\n" + ask(300, "bird.wav") + "wait turn outcome=answered\nquit\n",
+    "wait idle; sleep 400; press; sleep 400; release; wait error; "
+    + ask(300, "bird.wav") + "wait turn outcome=answered; quit",
     on=(CPYTHON, MPY64),
     cloud=answers(600, silent_utterance="empty_transcript"),
     world={"noise_peak": 20},

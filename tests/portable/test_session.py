@@ -194,12 +194,15 @@ def test_a_long_answer_that_is_still_heard_is_not_cut():
         for _ in range(60):
             await ports().sleep_ms(1000)
             session.player._fields["samples_played"] += 16000
+        await ports().sleep_ms(LIMITS["stall_ms"] - 200)
         heard = session.runner.state
-        await ports().sleep_ms(45_000)
+        await ports().sleep_ms(400)
+        stalled = session.runner.state
+        await ports().sleep_ms(LIMITS["stall_ms"] + 200)
         watch.cancel()
-        return heard
+        return heard, stalled
 
-    assert run_stepped(main) == table.SPEAKING
+    assert run_stepped(main) == (table.SPEAKING, table.FINISHING), "silence is counted from the last sample on"
     assert session.runner.state == table.IDLE and session.told("turn")[0]["outcome"] == "cut"
 
 

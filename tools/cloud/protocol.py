@@ -151,8 +151,8 @@ class Connection:
         self._spoken_until = 0  # sample of the uplink behind the last utterance
         self._speaking = None  # the turn that sounds or thinks: what a cancel stops
         self._waiting = []  # turns before their chat.created
-        self._missed_pongs = 0
-        self._pings = 0
+        self.missed_pongs = 0  # in a row, up to now
+        self.pings = 0
 
     # --- driving ---
 
@@ -187,7 +187,7 @@ class Connection:
 
     def receive_pong(self, data, now_ms):
         self.advance(now_ms)
-        self._missed_pongs = 0
+        self.missed_pongs = 0
 
     def receive_binary(self, data, now_ms):
         self.advance(now_ms)
@@ -226,12 +226,12 @@ class Connection:
 
     def ping(self):
         """Send one; False when the connection was ended for want of pongs instead."""
-        if self._missed_pongs >= self.scenario.missed_pongs:
+        if self.missed_pongs >= self.scenario.missed_pongs:
             self.end(outgoing.Close(1011, "keep-alive: no pong"))
             return False
-        self._missed_pongs += 1
-        self._pings += 1
-        self._put(outgoing.Ping(b"%d" % self._pings))
+        self.missed_pongs += 1
+        self.pings += 1
+        self._put(outgoing.Ping(b"%d" % self.pings))
         return True
 
     def close_later(self, delay_ms, out):
