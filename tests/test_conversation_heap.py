@@ -23,7 +23,7 @@ from conversation import MPY32, MPY64, Scene, answers, ask
 
 from tools import ROOT
 
-# Measured on MicroPython 1.25, in KB: from source 560 and 424, with .mpy files for the firmware 496 and 384. Of these,
+# Measured on MicroPython 1.25, in KB: from source 560 and 432, with .mpy files for the firmware 496 and 384. Of these,
 # 106 and 79 are the simulator's. What is given here is some 15 % more than what was measured from source.
 HEAP_KB = {MPY64: 640, MPY32: 488}
 
