@@ -185,6 +185,7 @@ def test_an_old_or_broken_micropython_on_the_path_is_refused_with_its_reason(tmp
     program.chmod(0o755)
     monkeypatch.setenv("PATH", "%s:/bin:/usr/bin" % tmp_path)
     monkeypatch.delenv("MICROPYTHON_64", raising=False)
+    monkeypatch.delenv("MICROPYTHON_32", raising=False)
     refusals = []
     assert mpy.present(64, str(tmp_path / "cache"), refusals) is None
     assert "version 1.19.1 is older than 1.24" in refusals[0]
