@@ -31,6 +31,9 @@ Times depend on the machine and are only printed; tests hold the allocations.
 """
 
 
+_LEAST_COLUMNS = 116  # a figure that is cut off is no figure, even in a narrow window or a log
+
+
 def run_cli(argv):
     parser = argparse.ArgumentParser(
         prog="python -m tools bench", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -44,7 +47,9 @@ def run_cli(argv):
                         help="where micropython-lib's aiohttp lies (FOLDER/aiohttp/aiohttp_ws.py): its frame as a row")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: to try it out, not to quote")
     args = parser.parse_args(argv)
-    return asyncio.run(_bench(args, Console(highlight=False)))
+    console = Console(highlight=False)
+    console.width = max(console.width, _LEAST_COLUMNS)
+    return asyncio.run(_bench(args, console))
 
 
 async def _bench(args, console):
