@@ -151,11 +151,6 @@ class Player:
         """Wire bytes that write_from would accept now."""
         return self._ring.free
 
-    @property
-    def waiting_bytes(self):
-        """Wire bytes in the ring."""
-        return self._ring.used
-
     def begin(self, turn=0):
         """A new answer: from now on write_from queues its audio. What is left of the one before is played first,
         without an on_drained of its own.

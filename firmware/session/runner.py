@@ -23,7 +23,7 @@ class Runner:
 
     def __init__(self, mode, limits, ports, trace, player, intake, uplink, cloud, link, on_state):
         self._mode = mode
-        self._rows = _rows_by_state(table.table_for(mode))
+        self._rows = table.by_state(table.table_for(mode))
         self._limits = limits
         self._ports = ports
         self._trace = trace
@@ -76,11 +76,10 @@ class Runner:
 
     def _step(self, event):
         old = self.state
-        row = self._rows[old].get(event)
-        if row is None:
+        self.state, effects = table.step(self._rows, old, event)
+        if self.state == old and not effects:
             self.refused_count += 1
             return
-        self.state, effects = row
         if event != events.AUDIO:
             self._trace.add(tr.EVENT, events.TABLE_EVENTS.index(event))
         self._event = event
@@ -444,11 +443,3 @@ class Runner:
 
     def _error(self, text, kind):
         self.error = errors.PipitError(text, kind)
-
-
-def _rows_by_state(flat):
-    """{state: {event: (next state, effects)}}: a key of two parts would be a new tuple for every piece of audio."""
-    rows = {state: {} for state in table.STATES}
-    for state, event in flat:
-        rows[state][event] = flat[state, event]
-    return rows

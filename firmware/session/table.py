@@ -195,6 +195,17 @@ def deadline_name(mode, state):
     return DEADLINES[state]
 
 
-def step(table, state, event):
-    """(state, event) -> (next state, effects); a pair that is not in the table changes nothing."""
-    return table.get((state, event)) or (state, ())
+def by_state(table):
+    """{state: {event: (next state, effects)}}, what step() takes: a key of two parts would be a new tuple each time."""
+    rows = {state: {} for state in STATES}
+    for state, event in table:
+        rows[state][event] = table[state, event]
+    return rows
+
+
+_STAY = {state: (state, ()) for state in STATES}
+
+
+def step(rows, state, event):
+    """(next state, effects); a pair that is not in the table changes nothing and has no effects. Never allocates."""
+    return rows[state].get(event) or _STAY[state]

@@ -345,6 +345,18 @@ else:
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
 
+def stepped(**options):
+    """Decorates a coroutine function: the test runs it by run_stepped(main, **options)."""
+
+    def wrap(main):
+        def test():
+            run_stepped(main, **options)
+
+        return test
+
+    return wrap
+
+
 # -- the firmware's ports
 
 

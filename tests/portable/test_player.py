@@ -3,7 +3,7 @@
 import asyncio
 
 import check
-from check import raises
+from check import raises, stepped
 from fake_audio import FakeSpeaker, pcm, ramp, samples_of
 from firmware import compat, errors
 from firmware import trace as codes
@@ -69,18 +69,6 @@ class Desk:
 
     def traced(self, code):
         return [arg for _, c, arg in self.trace.entries() if c == code]
-
-
-def stepped(**options):
-    """Run the decorated coroutine function as a test on the stepped clock."""
-
-    def wrap(main):
-        def test():
-            check.run_stepped(main, **options)
-
-        return test
-
-    return wrap
 
 
 # -- prebuffer

@@ -3,7 +3,7 @@
 import asyncio
 
 import check
-from check import assert_no_allocation, raises
+from check import assert_no_allocation, raises, stepped
 from fake_audio import FakeMic, pcm, samples_of
 from firmware import trace as codes
 from firmware.audio import codec
@@ -52,16 +52,6 @@ class Desk:
 
     def traced(self, code):
         return [arg for _, c, arg in self.trace.entries() if c == code]
-
-
-def stepped(**options):
-    def wrap(main):
-        def test():
-            check.run_stepped(main, **options)
-
-        return test
-
-    return wrap
 
 
 def first_number(samples):

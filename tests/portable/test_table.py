@@ -45,7 +45,7 @@ def test_every_state_but_standby_has_a_deadline_that_leaves_it():
             if state in RESTING:
                 continue
             assert table.deadline_name(mode, state), state
-            after, _ = table.step(rows, state, events.DEADLINE)
+            after, _ = table.step(table.by_state(rows), state, events.DEADLINE)
             assert after != state, (mode, state)
 
 
@@ -82,7 +82,7 @@ def test_a_pair_outside_the_table_changes_nothing():
         rows = table.table_for(mode)
         for state in table.STATES:
             for event in events.TABLE_EVENTS:
-                after, effects = table.step(rows, state, event)
+                after, effects = table.step(table.by_state(rows), state, event)
                 if (state, event) not in rows:
                     assert after == state and effects == ()
 
@@ -91,13 +91,13 @@ def test_a_lost_link_leaves_every_state_that_needs_one():
     for mode in MODES:
         rows = table.table_for(mode)
         for state in (table.CONNECTING, table.IDLE, table.LISTENING, table.THINKING):
-            assert table.step(rows, state, events.LINK_LOST)[0] == table.OFFLINE, (mode, state)
-        assert table.step(rows, table.SPEAKING, events.LINK_LOST)[0] == table.FINISHING
+            assert table.step(table.by_state(rows), state, events.LINK_LOST)[0] == table.OFFLINE, (mode, state)
+        assert table.step(table.by_state(rows), table.SPEAKING, events.LINK_LOST)[0] == table.FINISHING
 
 
 def test_a_press_over_an_answer_silences_it_before_anything_else():
     for mode in MODES:
-        _, effects = table.step(table.table_for(mode), table.SPEAKING, events.PRESS)
+        _, effects = table.step(table.by_state(table.table_for(mode)), table.SPEAKING, events.PRESS)
         assert effects[0] == "flush" and effects[1] == "interrupt"
 
 
