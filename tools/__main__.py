@@ -12,8 +12,16 @@ VERBS = (
     ("demo", "tools.demo", "hold a conversation between the simulated speaker and the emulated cloud"),
     ("sim", "tools.sim.cli", "run the speaker on this computer, against either cloud"),
     ("cloud", "tools.cloud.cli", "serve the emulated Coze cloud, for the simulator or any Coze client"),
+    ("doctor", "tools.board.doctor", "look at the connected board and say what to do next"),
+    ("flash", "tools.board.flash", "write a MicroPython image to an ESP32-S3"),
+    ("image", "tools.board.image", "build one flashable file of the speaker's whole file system"),
+    ("deploy", "tools.board.deploy", "compile the speaker and copy what changed to a board"),
+    ("provision", "tools.board.provision", "set Wi-Fi, agent and token of a speaker over USB"),
+    ("monitor", "tools.board.monitor", "watch a speaker's serial port, in words"),
+    ("selftest", "tools.board.selftest", "test a board, or the simulated one, and print a report"),
     ("config", "tools.check_config", "check a config.json as the speaker does; show it without its secrets"),
     ("bench", "tools.bench.cli", "measure time, heap and latency of the speaker on this computer"),
+    ("storm", "tools.storm.cli", "hours of conversation on bad networks and bad days, replayable from a seed"),
     ("size", "tools.size", "compile every device file and print its size"),
     ("mpy", "tools.mpy", "get a real MicroPython for this computer and print where it is"),
 )
@@ -88,7 +96,7 @@ def unknown_text(verb):
 
 def help_text():
     lines = ["usage: python -m tools VERB [options]", ""]
-    lines += ["  %-8s %s" % (name, help_line) for name, _, help_line in VERBS]
+    lines += ["  %-9s %s" % (name, help_line) for name, _, help_line in VERBS]
     lines += [
         "",
         "First steps:",
