@@ -102,7 +102,8 @@ class Speaker:
         ports = self.ports
         down = codec.downlink(config.downlink_codec, config.downlink_hz)
         sound_gate = gate.Gate(board["is_duplex"], board["gate_tail_ms"])
-        self._speaker = _open_speaker(machine, board, down.rate_hz)
+        ibuf_bytes = boards.speaker_ibuf_bytes(board, down.rate_hz)
+        self._speaker = i2s.open_speaker(machine, board["speaker"], down.rate_hz, ibuf_bytes)
         ring_bytes = config.ring_bytes or config.ring_needed_bytes()
         self.player = player.Player(
             self._speaker, ring_bytes, down, config.prebuffer_ms, ports, self.trace, sound_gate, config.volume_percent,
@@ -116,7 +117,7 @@ class Speaker:
             on_end=lambda: self.session.post(events.UTTERANCE_END),
             on_overflow=lambda: self.session.post(events.OVERFLOW),
         )  # fmt: skip
-        self._mic = _open_mic(machine, board["mic"])
+        self._mic = i2s.open_mic(machine, board["mic"])
         self.recorder = recorder.Recorder(
             self._mic, self.uplink, sound_gate, ports, self.trace, board["mic"]["gain_q8"], self._on_mic_error
         )
@@ -265,29 +266,6 @@ class Speaker:
 def _switch_on_amplifier(machine, pin):
     if pin is not None:
         machine.Pin(pin, machine.Pin.OUT, value=1)
-
-
-def _open_speaker(machine, board, rate_hz):
-    pins = board["speaker"]
-    ibuf_bytes = boards.speaker_ibuf_bytes(board, rate_hz)
-
-    def make():
-        return machine.I2S(
-            pins["i2s_id"], sck=machine.Pin(pins["sck"]), ws=machine.Pin(pins["ws"]), sd=machine.Pin(pins["sd"]),
-            mode=machine.I2S.TX, bits=16, format=machine.I2S.MONO, rate=rate_hz, ibuf=ibuf_bytes,
-        )  # fmt: skip
-
-    return i2s.Speaker(make, rate_hz, ibuf_bytes)
-
-
-def _open_mic(machine, pins):
-    def make():
-        return machine.I2S(
-            pins["i2s_id"], sck=machine.Pin(pins["sck"]), ws=machine.Pin(pins["ws"]), sd=machine.Pin(pins["sd"]),
-            mode=machine.I2S.RX, bits=16, format=machine.I2S.MONO, rate=pins["rate_hz"], ibuf=pins["ibuf_bytes"],
-        )  # fmt: skip
-
-    return i2s.Mic(make, pins["rate_hz"], pins["ibuf_bytes"])
 
 
 def _unit_id(machine):

@@ -110,3 +110,27 @@ class Speaker(_Port):
     def stop(self):
         """Silence now: the queue of the DMA is recalled by taking the port down and starting it anew."""
         self._reopen()
+
+
+def open_speaker(machine, pins, rate_hz, ibuf_bytes):
+    """The Speaker on a board file's "speaker"; machine: the module."""
+
+    def make():
+        return machine.I2S(
+            pins["i2s_id"], sck=machine.Pin(pins["sck"]), ws=machine.Pin(pins["ws"]), sd=machine.Pin(pins["sd"]),
+            mode=machine.I2S.TX, bits=16, format=machine.I2S.MONO, rate=rate_hz, ibuf=ibuf_bytes,
+        )  # fmt: skip
+
+    return Speaker(make, rate_hz, ibuf_bytes)
+
+
+def open_mic(machine, pins):
+    """The Mic on a board file's "mic"."""
+
+    def make():
+        return machine.I2S(
+            pins["i2s_id"], sck=machine.Pin(pins["sck"]), ws=machine.Pin(pins["ws"]), sd=machine.Pin(pins["sd"]),
+            mode=machine.I2S.RX, bits=16, format=machine.I2S.MONO, rate=pins["rate_hz"], ibuf=pins["ibuf_bytes"],
+        )  # fmt: skip
+
+    return Mic(make, pins["rate_hz"], pins["ibuf_bytes"])

@@ -1,0 +1,283 @@
+"""A board's raw REPL, through mpremote's transport: run code, read and write files.
+
+    with Repl(port) as board:
+        board.exec("import os; print(os.listdir('/'))")
+
+Entering ends a running application as a person's Ctrl-C does and waits for the prompt. Nothing here restarts it:
+`board.reset()` does, or the person.
+"""
+
+import ast
+import base64
+import contextlib
+import io
+import re
+import struct
+import time
+
+import serial
+from mpremote.transport import TransportError, TransportExecError
+from mpremote.transport_serial import SerialTransport
+
+from tools import ToolError
+from tools.board import ports
+
+READ_TIMEOUT_S = 5  # between two bytes of an answer
+INTERRUPT_TIMEOUT_S = 12  # an application that closes Wi-Fi and sound in order needs a few seconds
+_PROMPT = b">>> "
+_CHUNK_BYTES = 1536  # what is written per exec: 2 KB of base64, small beside any board's heap
+
+SILENT_TEXT = """\
+%s is open, but nothing answers.
+  - Press RST on the board and try again within a few seconds.
+  - No MicroPython on it yet? `python -m tools doctor` asks the chip itself, `python -m tools flash` writes it.
+  - A board with two USB sockets: MicroPython answers on both, an unplugged or half plugged cable on neither."""
+CHATTER_TEXT = """\
+%s sends, but shows no MicroPython prompt; the last it sent: %s
+  - Press RST, wait a second, try again: boot.py leaves two seconds before the application begins.
+  - An endless series of such lines is a chip that cannot start what is in its flash: `python -m tools flash`."""
+
+
+class BoardError(ToolError):
+    """Code that ran on the board raised; `traceback` is the board's own text, `number` the errno of an OSError."""
+
+    def __init__(self, text, traceback=""):
+        super().__init__(text)
+        self.traceback = traceback
+        found = re.search(r"OSError: (?:\[Errno (\d+)\]|(\d+)|.*errno (\d+))", traceback)
+        self.number = int(next(group for group in found.groups() if group)) if found else None
+
+
+class BoardLost(ToolError):
+    """The board stopped answering or the cable went; what it was doing is in the text."""
+
+
+class Repl:
+    """Context manager; see the module. fresh: begin with a soft reset, so that the heap is empty and boot.py has run."""
+
+    def __init__(self, port, fresh=False):
+        self.port = port
+        self._fresh = fresh
+        self._transport = None
+
+    def __enter__(self):
+        self._open()
+        try:
+            self._interrupt()
+            with self._guard("entering the REPL"), contextlib.redirect_stdout(io.StringIO()):
+                # mpremote prints what it received before it raises; the error that we raise says it better.
+                self._transport.enter_raw_repl(soft_reset=self._fresh)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self._transport:
+            try:
+                self._transport.exit_raw_repl()
+            except (OSError, serial.SerialException):
+                pass  # the cable has gone: whoever is in the with-block knows already
+        self._close()
+
+    def _open(self):
+        try:
+            self._transport = SerialTransport(self.port, timeout=READ_TIMEOUT_S)
+        except (TransportError, OSError, ValueError) as error:
+            # mpremote hides the reason: ask pyserial again, whose error tells busy from forbidden.
+            ports.open_serial(self.port, 0).close()
+            raise ToolError("cannot open %s: %s; unplug the board, plug it in again" % (self.port, error)) from None
+        self._transport.serial.write_timeout = 10
+
+    def _close(self):
+        transport, self._transport = self._transport, None
+        if transport:
+            with contextlib.suppress(OSError, serial.SerialException):
+                transport.close()
+
+    def _interrupt(self):
+        """Ctrl-C until the prompt is there. Ctrl-B is sent with the second one only: it brings a raw REPL that another
+        program left open back to the prompt, but a running application would take it for input."""
+        port = self._transport.serial
+        port.timeout = 0.1
+        seen = b""
+        try:
+            deadline_s = time.monotonic() + INTERRUPT_TIMEOUT_S
+            ask_s = 0
+            keys = b"\r\x03"
+            while time.monotonic() < deadline_s:
+                if time.monotonic() >= ask_s:
+                    port.write(keys)
+                    keys = b"\r\x03\x02"
+                    ask_s = time.monotonic() + 1.5
+                got = port.read(max(1, port.in_waiting))
+                seen = (seen + got)[-4096:]
+                if not got and seen.endswith(_PROMPT):  # quiet for 0.1 s behind a prompt
+                    return
+            raise ToolError(self._unanswered_text(seen))
+        except (OSError, serial.SerialException) as error:
+            raise BoardLost("lost %s while waiting for its prompt (%s); check the cable" % (self.port, error)) from None
+        finally:
+            with contextlib.suppress(OSError, serial.SerialException):
+                port.timeout = READ_TIMEOUT_S
+
+    def _unanswered_text(self, seen):
+        if not seen.strip(b"\x00\xff\r\n "):
+            return SILENT_TEXT % self.port
+        return CHATTER_TEXT % (self.port, printable(seen[-80:].decode("utf-8", "replace")).strip())
+
+    @contextlib.contextmanager
+    def _guard(self, doing):
+        """The transport's errors become ToolErrors that say what was being done."""
+        if not self._transport:
+            raise BoardLost("the connection to %s is closed" % self.port)
+        try:
+            yield
+        except TransportExecError as error:
+            raise _board_error(error.error_output, doing) from None
+        except (TransportError, struct.error, serial.SerialException, OSError, UnicodeError) as error:
+            text = "lost the board at %s while %s (%s); check the cable, press RST, try again"
+            raise BoardLost(text % (self.port, doing, printable(str(error))[:120])) from None
+
+    # -- running code
+
+    def exec(self, code, timeout_s=10, doing="running code", on_output=None):
+        """What `code` printed, as text. timeout_s: longest silence; on_output(bytes) is told each byte as it comes.
+
+        Raises BoardError when the code raised, BoardLost when the board no longer answers.
+        """
+        with self._guard(doing):
+            out, error = self._transport.exec_raw(code, timeout=timeout_s, data_consumer=on_output)
+            if error:
+                raise TransportExecError(out, error.decode("utf-8", "replace"))
+        return out.decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def eval(self, expression, timeout_s=10):
+        """Value of an expression whose repr is a literal."""
+        text = self.exec("print(repr(%s))" % expression, timeout_s)
+        try:
+            return ast.literal_eval(text.strip())
+        except (SyntaxError, ValueError):
+            raise BoardLost("the board at %s sent something else than a value: %s" % (self.port, printable(text[:80])))
+
+    def start(self, code):
+        """Begin to run `code` and return at once; this object is of no use afterwards. What it prints can be read from
+        the port by whoever opens it next."""
+        with self._guard("starting"):
+            self._transport.exec_raw_no_follow(code)
+        self._close()
+
+    def reset(self):
+        """Reset the chip, so that boot.py and main.py run; closes the connection. A native USB port vanishes for a
+        second or two."""
+        self.start("import machine\nmachine.reset()\n")
+
+    # -- files; paths are absolute, with slashes
+
+    def exists(self, path):
+        return self.size(path) is not None
+
+    def size(self, path):
+        """Size of a file in bytes, -1 for a folder, None when there is no such thing."""
+        code = "import os\ntry:\n s=os.stat(%r)\n print(-1 if s[0]&0x4000 else s[6])\nexcept OSError as e:\n print('no',e.errno)"
+        words = self.exec(code % path, doing="looking for " + path).split()
+        if words[0] != "no":
+            return int(words[0])
+        if words[1] in ("2", "20"):  # no such file; a part of the way to it is no folder
+            return None
+        raise BoardError("%s on the board cannot be looked at: error %s" % (path, words[1]))
+
+    def listdir(self, path="/"):
+        """Names in a folder, sorted."""
+        code = "import os\nfor n in os.ilistdir(%r):\n print(repr(n[0]))" % path
+        lines = self.exec(code, doing="listing " + path).splitlines()
+        return sorted(ast.literal_eval(line) for line in lines if line)
+
+    def mkdir(self, path):
+        """Make a folder and those above it; one that is there is fine."""
+        code = (
+            "import os\np=''\nfor n in %r.strip('/').split('/'):\n p+='/'+n\n try:\n  os.mkdir(p)\n"
+            " except OSError as e:\n  if e.errno!=17:\n   raise"
+        )
+        self.exec(code % path, doing="making the folder " + path)
+
+    def remove(self, path):
+        """Remove a file or a folder with all that is in it; nothing there is fine."""
+        code = (
+            "import os\ndef _rm(p):\n try:\n  s=os.stat(p)\n except OSError:\n  return\n if s[0]&0x4000:\n"
+            "  for n in list(os.ilistdir(p)):\n   _rm(p+'/'+n[0])\n  os.rmdir(p)\n else:\n  os.remove(p)\n_rm(%r)"
+        )
+        self.exec(code % path, timeout_s=60, doing="removing " + path)
+
+    def read_file(self, path):
+        """The bytes of a file. BoardError with number 2 when there is none."""
+        code = (
+            "from binascii import b2a_base64 as _b\nwith open(%r,'rb') as f:\n while True:\n  d=f.read(768)\n"
+            "  if not d:\n   break\n  print(_b(d).decode(),end='')"
+        )
+        text = self.exec(code % path, doing="reading " + path)
+        return b"".join(base64.b64decode(line) for line in text.split())
+
+    def write_file(self, path, data, on_bytes=None):
+        """Write a file so that it is the old one or the new one at every moment; on_bytes(count) after each piece.
+
+        The folder must be there. BoardError with number 28 when the disk is full, and the old file is untouched.
+        """
+        new = path + ".new"
+        doing = "writing " + path
+        try:
+            self.exec("from binascii import a2b_base64 as _b\n_f=open(%r,'wb')" % new, doing=doing)
+            for start in range(0, len(data), _CHUNK_BYTES):
+                piece = data[start : start + _CHUNK_BYTES]
+                self.exec("_f.write(_b(%r))" % base64.b64encode(piece), timeout_s=20, doing=doing)
+                if on_bytes:
+                    on_bytes(len(piece))
+            self.exec("_f.close()\n" + _RENAME % (new, path, path, new, path), timeout_s=20, doing=doing)
+        except BoardError:
+            with contextlib.suppress(ToolError):
+                self.exec("_f.close()\nimport os\nos.remove(%r)" % new)
+            raise
+
+    def sha256(self, path):
+        """Hash of a file, in hex, computed on the board."""
+        code = (
+            "import hashlib\nfrom binascii import hexlify\nh=hashlib.sha256()\nb=memoryview(bytearray(2048))\n"
+            "with open(%r,'rb') as f:\n while True:\n  n=f.readinto(b)\n  if not n:\n   break\n  h.update(b[:n])\n"
+            "print(hexlify(h.digest()).decode())"
+        )
+        return self.exec(code % path, timeout_s=30, doing="checking " + path).strip()
+
+    def free_bytes(self):
+        """(free, total) bytes of the file system."""
+        words = self.exec("import os\ns=os.statvfs('/')\nprint(s[0]*s[3],s[1]*s[2])").split()
+        return int(words[0]), int(words[1])
+
+
+# LittleFS replaces the target of a rename in one step. FAT, which some builds use, refuses (17), and has no such step.
+_RENAME = """import os
+try:
+ os.rename(%r,%r)
+except OSError as e:
+ if e.errno!=17:
+  raise
+ os.remove(%r)
+ os.rename(%r,%r)
+"""
+
+
+def _board_error(traceback, doing):
+    traceback = printable(traceback.replace("\r\n", "\n"), keep="\n")
+    last = traceback.strip().splitlines()[-1] if traceback.strip() else "no reason given"
+    error = BoardError("the board failed at %s: %s" % (doing, last), traceback)
+    if error.number == 28:
+        return BoardError("the board's disk is full (%s); `python -m tools doctor` shows what is on it" % doing, traceback)
+    if error.number == 2:
+        return BoardError("no such file on the board (%s)" % doing, traceback)
+    return error
+
+
+def printable(text, keep=""):
+    """Text from a board with its control characters as escapes: as they are they could drive a terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode() for letter in text
+    )
