@@ -72,7 +72,7 @@ class Speaker:
         self.collector = collector.Collector(ports, self.trace)
         self._is_thinking = False
         self._remarks = boards.remarks(board, config)
-        _switch_on_amplifier(machine, board["amp_enable"])
+        _raise_pins(machine, board)
         self._make_controls(machine, board)
         self._make_audio(machine, board)
         self._make_session(network, board, machine)
@@ -263,9 +263,12 @@ class Speaker:
             self.session.remark(error)
 
 
-def _switch_on_amplifier(machine, pin):
-    if pin is not None:
+def _raise_pins(machine, board):
+    """What must be high while the speaker runs: first the board's own power, then the amplifier."""
+    for pin in board.get("hold_high", ()):
         machine.Pin(pin, machine.Pin.OUT, value=1)
+    if board["amp_enable"] is not None:
+        machine.Pin(board["amp_enable"], machine.Pin.OUT, value=1)
 
 
 def _unit_id(machine):

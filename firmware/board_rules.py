@@ -22,14 +22,14 @@ _MIC_IBUF_MAX_MS = const(512)
 _DMA_MIN_MS = const(60)
 _DMA_MAX_MS = const(100)
 
-# part ("" is the board itself), fields, optional field; in this order, because the parts hang on the board
+# part ("" is the board itself), fields, optional fields; in this order, because the parts hang on the board
 _FIELDS = (
     (
         "",
         "name source psram is_duplex gate_tail_ms mic speaker amp_enable button volume_up volume_down led",
-        "strapping_ok",
+        "strapping_ok hold_high",
     ),
-    ("mic", "i2s_id sck ws sd rate_hz bits ibuf_bytes gain_q8", "kind"),
+    ("mic", "i2s_id sck ws sd rate_hz bits ibuf_bytes gain_q8", "kind slot"),
     ("speaker", "i2s_id sck ws sd dma_ms", ""),
     ("button", "pin active_low pull_up", ""),
     ("volume_up", "pin active_low pull_up", ""),
@@ -41,6 +41,7 @@ _MAY_BE_NONE = ("amp_enable", "volume_up", "volume_down", "led")
 
 def validate(board, name):
     """Raise ConfigError("board", ...) with the first thing that cannot work."""
+    _check_kind(board)
     _check_fields(board)
     if board["name"] != name:
         _fail(name, "its name is %r: write the name of the file" % (board["name"],))
@@ -58,6 +59,7 @@ def validate(board, name):
     if board["led"] is not None:
         _one_of(name, "led kind", board["led"]["kind"], ("neopixel",))
         _number(name, "led count", board["led"]["count"], 1, 64)
+    _check_lists(name, board)
     _check_buses(name, board)
     _check_pins(name, board)
 
@@ -78,8 +80,9 @@ def _check_fields(board):
         for field in names:
             if field not in fields:
                 _fail(name, "%s is missing" % (part + " " + field).strip())
+        known = names + optional.split()
         for field in fields:
-            if field not in names and field != optional:
+            if field not in known:
                 _fail(name, "%s is no field of a board" % (part + " " + str(field)).strip())
 
 
@@ -95,10 +98,19 @@ def _number(name, what, value, low, high):
         _fail(name, "%s is %r: write a whole number from %d to %d" % (what, value, low, high))
 
 
-def _check_mic(name, mic):
-    kind = mic.get("kind", "i2s")
+def _check_kind(board):
+    """Before the fields, because a PDM microphone has others."""
+    mic = board.get("mic") if isinstance(board, dict) else None
+    kind = mic.get("kind", "i2s") if isinstance(mic, dict) else "i2s"
     if kind != "i2s":
-        _fail(name, "the microphone is %s: MicroPython cannot read that, take a board with an I2S microphone" % kind)
+        _fail(
+            board.get("name", "?"),
+            "the microphone is %s: MicroPython cannot read that, take a board with an I2S microphone" % (kind,),
+        )
+
+
+def _check_mic(name, mic):
+    _one_of(name, "mic slot", mic.get("slot", "left"), ("left", "right"))
     _one_of(name, "mic rate_hz", mic["rate_hz"], (_MIC_RATE_HZ,))
     _one_of(name, "mic bits", mic["bits"], (16,))
     _number(name, "mic gain_q8", mic["gain_q8"], 16, 16_384)
@@ -111,14 +123,28 @@ def _check_mic(name, mic):
         _fail(name, "mic ibuf_bytes is %d: write a multiple of %d" % (mic["ibuf_bytes"], _RX_BLOCK_BYTES))
 
 
+def _check_lists(name, board):
+    for key in ("strapping_ok", "hold_high"):
+        pins = board.get(key, ())
+        if not isinstance(pins, (tuple, list)):
+            _fail(name, "%s is %r: write the pins in brackets, (21,) for one" % (key, pins))
+    for pin in board.get("strapping_ok", ()):
+        if pin not in _STRAPPING_PINS:
+            _fail(name, "strapping_ok names %r: write some of GPIO 0, 3, 45, 46" % (pin,))
+
+
 def _check_buses(name, board):
     mic, speaker = board["mic"], board["speaker"]
     for part, bus in (("mic", mic), ("speaker", speaker)):
         _one_of(name, part + " i2s_id", bus["i2s_id"], _I2S_IDS)
     if is_shared_bus(board):
-        if board["is_duplex"]:
-            _fail(name, "microphone and speaker share one bus and must take turns: write is_duplex False")
-    elif mic["i2s_id"] == speaker["i2s_id"]:
+        # A machine.I2S goes one way and drives its clocks itself, so two of them cannot run on one pair of clocks.
+        _fail(
+            name,
+            "microphone and speaker share one bus (GPIO %d, %d), which is half duplex: taking turns on it is not"
+            " supported yet, take a board or a wiring with a bus for each" % (mic["sck"], mic["ws"]),
+        )
+    if mic["i2s_id"] == speaker["i2s_id"]:
         _fail(name, "microphone and speaker have buses of their own, so they need different i2s_id")
 
 
@@ -132,15 +158,16 @@ def _check_pins(name, board):
 
 
 def _pins(board):
-    """[(what it is for, GPIO)]; the clocks of a shared bus once."""
-    pins = [("mic " + line, board["mic"][line]) for line in ("sck", "ws", "sd")]
-    lines = ("sd",) if is_shared_bus(board) else ("sck", "ws", "sd")
-    pins += [("speaker " + line, board["speaker"][line]) for line in lines]
+    """[(what it is for, GPIO)]"""
+    pins = []
+    for part in ("mic", "speaker"):
+        pins += [(part + " " + line, board[part][line]) for line in ("sck", "ws", "sd")]
     for key in ("button", "volume_up", "volume_down", "led"):
         if board[key] is not None:
             pins.append((key, board[key]["pin"]))
     if board["amp_enable"] is not None:
         pins.append(("amp_enable", board["amp_enable"]))
+    pins += [("hold_high", pin) for pin in board.get("hold_high", ())]
     return pins
 
 

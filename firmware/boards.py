@@ -7,13 +7,15 @@ A board file holds one dict, BOARD, and imports nothing:
     psram           "octal", "quad" or "none"
     is_duplex       the microphone may stay open while the speaker plays: its echo is cancelled, or there is none
     gate_tail_ms    otherwise: how long the room still rings after the last audible sample
-    mic             i2s_id, sck, ws, sd, rate_hz, bits, ibuf_bytes, gain_q8 (256 = unchanged); kind "i2s" if given
+    mic             i2s_id, sck, ws, sd, rate_hz, bits, ibuf_bytes, gain_q8 (256 = unchanged); kind "i2s" if given;
+                    slot "left" (L/R at ground) if not given, or "right"
     speaker         i2s_id, sck, ws, sd, dma_ms (sound in the DMA queue: what a stop must recall)
     amp_enable      pin that switches the amplifier on, or None
     button          pin, active_low, pull_up
     volume_up, volume_down   as button, or None
     led             kind "neopixel", pin, count, or None
     strapping_ok    optional: strapping pins that this board's maker uses on purpose
+    hold_high       optional: pins to be high while the speaker runs: they keep the board's own power on
 
 Every error is ConfigError("board", ...): a person wrote the file or chose the wrong one.
 """
@@ -52,7 +54,7 @@ def speaker_ibuf_bytes(board, rate_hz):
 
 
 def is_shared_bus(board):
-    """One clock pair for both directions: stock MicroPython can only take turns on it."""
+    """One clock pair for both directions. MicroPython's I2S goes one way: the two could only take turns on it."""
     mic, speaker = board["mic"], board["speaker"]
     return mic["sck"] == speaker["sck"] and mic["ws"] == speaker["ws"]
 

@@ -5,7 +5,8 @@ confirmed. What main.py does stands there alone, because it must work when nothi
 """
 
 import json
-import os
+
+from . import disk
 
 STATE_PATH = "slots/state.json"
 
@@ -25,30 +26,5 @@ def confirm(slot):
             return False
     except (OSError, ValueError, KeyError, TypeError):
         pass  # missing or broken: it is written anew
-    write_file(STATE_PATH, json.dumps({"good": slot, "trial": None, "starts": 0}))
+    disk.write(STATE_PATH, json.dumps({"good": slot, "trial": None, "starts": 0}))
     return True
-
-
-def write_file(path, data):
-    """Write data (str or bytes) as the file at path: afterwards it is the old one or the new one, never half of it."""
-    new = path + ".new"
-    try:
-        with open(new, "wb" if isinstance(data, bytes) else "w") as file:
-            file.write(data)
-        replace(new, path)
-    except OSError:
-        try:
-            os.remove(new)
-        except OSError:
-            pass
-        raise
-
-
-def replace(new, path):
-    """Rename `new` to `path`, over a file that may stand there."""
-    try:
-        os.rename(new, path)
-    except OSError:
-        os.stat(new)
-        os.remove(path)  # a FAT disk renames over nothing
-        os.rename(new, path)

@@ -11,7 +11,7 @@ from . import boards, compat, config as settings, errors, report
 CONFIG_PATH = "config.json"
 
 
-def main(path=None, ports=None):
+def main(path=None, ports=None, slot=None):
     """Run the speaker until Ctrl-C. Returns 0, 1 when a part broke, 2 when the settings are wrong; both are reported."""
     try:
         config = settings.load(path or CONFIG_PATH)

@@ -1,18 +1,21 @@
 """The kernels on CPython, fast enough to simulate an hour: binascii, wide integers, tables. Contracts in kernels_py."""
 
 import binascii
+import re
 import sys
 from array import array
 
 from kernels_py import alaw_encode_into as _portable_alaw_encode_into
+from kernels_py import json_walk  # bound to the structure of a message, which is short
 from kernels_py import ulaw_encode_into as _portable_ulaw_encode_into
-from kernels_tables import ALAW_VALUES, B64_CHARS, FIR_MIDDLE, FIR_SIDES, FIR_TAPS, ULAW_VALUES
+from kernels_tables import ALAW_VALUES, FIR_MIDDLE, FIR_SIDES, FIR_TAPS, ULAW_VALUES
 
 if not hasattr(bytes, "translate") or sys.byteorder != "little":
     raise ImportError("needs CPython on a little-endian machine")
 
 _A, _B, _C, _D, _E, _F, _G, _H, _I = FIR_SIDES
 _REACH = FIR_TAPS // 2
+_B64_TEXT = re.compile(b"[A-Za-z0-9+/]*")
 
 
 def copy_into(src, src_at, n, dst, dst_at):
@@ -29,14 +32,13 @@ def b64_encode_into(src, src_at, n, dst, dst_at):
 def b64_decode_into(src, src_at, n_chars, dst, dst_at):
     if n_chars & 3:
         return -1
-    text = bytes(memoryview(src)[src_at : src_at + n_chars])
-    n_pads = 2 if text[-2:] == b"==" else 1 if text[-1:] == b"=" else 0
     # a2b_base64 skips what is illegal, so that is looked for here.
-    if text[: n_chars - n_pads].translate(None, B64_CHARS):
-        return -1
-    data = binascii.a2b_base64(text)
+    n_legal = _B64_TEXT.match(src, src_at, src_at + n_chars).end() - src_at
+    last = bytes(memoryview(src)[src_at + n_chars - 2 : src_at + n_chars]) if n_chars else b""
+    is_whole = n_legal + (2 if last == b"==" else 1 if last[1:] == b"=" else 0) == n_chars
+    data = binascii.a2b_base64(memoryview(src)[src_at : src_at + (n_chars if is_whole else n_legal & ~3)])
     dst[dst_at : dst_at + len(data)] = data
-    return len(data)
+    return len(data) if is_whole else ~len(data)
 
 
 def xor_mask(buf, at, n):

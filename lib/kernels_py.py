@@ -58,8 +58,9 @@ def b64_encode_into(src, src_at, n, dst, dst_at):
 def b64_decode_into(src, src_at, n_chars, dst, dst_at):
     """n_chars of padded base64 to bytes. Within one buffer dst_at <= src_at is allowed. Returns the bytes written.
 
-    -1 when n_chars is no multiple of 4 or a character is illegal, white space and inner padding included; up to
-    n_chars // 4 * 3 bytes of dst are then undefined. Bits that padding leaves over are ignored.
+    ~n, which is negative, when n_chars is no multiple of 4 (n = 0) or a character is illegal, white space and inner
+    padding included: the n bytes of the groups of four before it were written, and no more. So text whose end is not
+    known can be decoded up to the quote behind it. Bits that padding leaves over are ignored.
     """
     if n_chars & 3:
         return -1
@@ -79,7 +80,7 @@ def b64_decode_into(src, src_at, n_chars, dst, dst_at):
         c = values[src[i + 2]]
         d = values[src[i + 3]]
         if (a | b | c | d) < 0:
-            return -1
+            return ~(at - dst_at)
         dst[at] = a << 2 | b >> 4
         dst[at + 1] = (b & 15) << 4 | c >> 2
         dst[at + 2] = (c & 3) << 6 | d
@@ -90,7 +91,7 @@ def b64_decode_into(src, src_at, n_chars, dst, dst_at):
         b = values[src[i + 1]]
         c = values[src[i + 2]] if n_pads == 1 else 0
         if (a | b | c) < 0:
-            return -1
+            return ~(at - dst_at)
         dst[at] = a << 2 | b >> 4
         at += 1
         if n_pads == 1:
@@ -239,3 +240,155 @@ def _decimate_window(state, filled, dst, dst_at):
         state[i] = state[used + i]
     state[0] = left
     return dst_at
+
+
+def json_walk(buf, at, end, names, state):
+    """Find some string members of one JSON object in buf[at:end]. json_scan makes `names` and `state` and reads them.
+
+    names  [count of entries], then of each: [level: 1 top object, 2 the nested one][length] name. Entry 0 is, at
+           level 1, the member whose object is the nested one; names have no character that JSON escapes.
+    state  array of "i": [0] 0 for a new walk (later: how to go on), [1] entry to stop at, 0 for none, then of each
+           entry where its string begins, -1 for none, and its length. Of a repeated member the last counts.
+    Returns -1: one whole object. -2: the same, but a backslash stands in a name or in a wanted string: only a parser
+    can tell. -3: not one object. Otherwise the walk stands at the string of the entry to stop at, whose length is not
+    known: its first character. It can be gone on with behind the closing quote.
+    Strings may hold anything; of values that nobody wants only the extent is found, so this is no validator.
+    """
+    while end > at and buf[end - 1] <= 32:
+        end -= 1
+    if end <= at or buf[end - 1] != 0x7D:
+        return -3
+    # The last byte is the closing brace: it ends white space and numbers, so only what may run over it looks out.
+    level = state[0] & 3
+    is_odd = state[0] >> 2
+    is_opened = level == 0
+    if is_opened:
+        at = _skip_space(buf, at)
+        if buf[at] != 0x7B:
+            return -3
+        at += 1
+    while True:
+        if is_opened:
+            level += 1
+            _forget(names, level, state)
+        at = _skip_space(buf, at) + 1
+        byte = buf[at - 1]
+        if byte == 0x7D:
+            level -= 1
+            if at == end:
+                return -3 if level else -1 - is_odd
+            if level == 0:
+                return -3
+            is_opened = False
+            continue
+        if not is_opened:
+            if byte != 0x2C:
+                return -3
+            at = _skip_space(buf, at) + 1
+            byte = buf[at - 1]
+        is_opened = False
+        if byte != 0x22:
+            return -3
+        start = at
+        at = _string_end(buf, at, end) + 1
+        if not at:
+            return -3
+        if buf.find(b"\\", start, at) >= 0:
+            is_odd = 1
+        wanted = _entry(buf, start, at - 1, names, level)
+        at = _skip_space(buf, at)
+        if buf[at] != 0x3A:
+            return -3
+        start = at = _skip_space(buf, at + 1) + 1
+        byte = buf[at - 1]
+        if byte == 0x22:
+            if wanted > 0:
+                state[2 + 2 * wanted] = start
+                if wanted == state[1]:
+                    state[0] = is_odd << 2 | level
+                    return start
+            at = _string_end(buf, at, end) + 1
+            if not at:
+                return -3
+            if wanted > 0:
+                state[3 + 2 * wanted] = at - 1 - start
+                if buf.find(b"\\", start, at) >= 0:
+                    is_odd = 1
+            continue
+        if byte == 0x2C or byte == 0x3A or byte & 0xDF == 0x5D:
+            return -3
+        if wanted > 0:
+            state[2 + 2 * wanted] = -1
+        if byte == 0x7B and wanted == 0:
+            is_opened = True
+        elif byte & 0xDF == 0x5B:  # either opening bracket
+            at = _brackets_end(buf, at, end)
+            if at < 0 or at >= end:
+                return -3
+        else:
+            while buf[at] > 0x22 and buf[at] != 0x2C and buf[at] & 0xDF != 0x5D:
+                at += 1
+
+
+def _skip_space(buf, at):
+    while buf[at] <= 32:
+        at += 1
+    return at
+
+
+def _brackets_end(buf, at, end):
+    """Index behind the bracket that closes the one before `at`, or -1."""
+    depth = 1
+    while depth:
+        if at >= end:
+            return -1
+        byte = buf[at]
+        at += 1
+        if byte == 0x22:
+            at = _string_end(buf, at, end) + 1
+            if not at:
+                return -1
+        elif byte & 0xDF == 0x5B:
+            depth += 1
+        elif byte & 0xDF == 0x5D:
+            depth -= 1
+    return at
+
+
+def _forget(names, level, state):
+    """Nothing has been found yet at this level and below it."""
+    at = 1
+    for i in range(names[0]):
+        if names[at] >= level:
+            state[2 + 2 * i] = -1
+        at += 2 + names[at + 1]
+
+
+def _entry(buf, start, end, names, level):
+    """Which entry of `names` this name is, or -1."""
+    n = end - start
+    at = 1
+    for i in range(names[0]):
+        if names[at + 1] == n and names[at] == level:
+            k = 0
+            while k < n and names[at + 2 + k] == buf[start + k]:
+                k += 1
+            if k == n:
+                return i
+        at += 2 + names[at + 1]
+    return -1
+
+
+def _string_end(buf, at, end):
+    """Index of the quote that ends the string whose first character is at `at`, or -1."""
+    start = at
+    while True:
+        quote = buf.find(b'"', at, end)
+        if quote < 0:
+            return -1
+        back = quote
+        while back > start and buf[back - 1] == 0x5C:
+            back -= 1
+        if (quote - back) & 1 == 0:
+            return quote
+        at = quote + 1

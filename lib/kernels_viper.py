@@ -125,13 +125,13 @@ def b64_decode_into(src: ptr8, src_at: ptr8, n_chars: int, dst: ptr8, dst_at: in
     while left >= 8:
         a = ((words[src[0]] << 6 | words[src[1]]) << 6 | words[src[2]]) << 6 | words[src[3]]
         if a >> 24:
-            return -1
+            return first - 1 - int(src_at)
         src_at[2] = a
         src_at[1] = a >> 8
         src_at[0] = a >> 16
         a = ((words[src[4]] << 6 | words[src[5]]) << 6 | words[src[6]]) << 6 | words[src[7]]
         if a >> 24:
-            return -1
+            return first - 4 - int(src_at)
         src_at[5] = a
         src_at[4] = a >> 8
         src_at[3] = a >> 16
@@ -141,7 +141,7 @@ def b64_decode_into(src: ptr8, src_at: ptr8, n_chars: int, dst: ptr8, dst_at: in
     if left:
         a = ((words[src[0]] << 6 | words[src[1]]) << 6 | words[src[2]]) << 6 | words[src[3]]
         if a >> 24:
-            return -1
+            return first - 1 - int(src_at)
         src_at[2] = a
         src_at[1] = a >> 8
         src_at[0] = a >> 16
@@ -152,7 +152,7 @@ def b64_decode_into(src: ptr8, src_at: ptr8, n_chars: int, dst: ptr8, dst_at: in
         if n_pads == 1:
             a |= words[src[2]] << 6
         if a >> 24:
-            return -1
+            return first - 1 - int(src_at)
         src_at[0] = a >> 16
         src_at = ptr8(int(src_at) + 1)
         if n_pads == 1:
@@ -395,3 +395,149 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
             src = ptr16(int(src) + 2)
             n -= 1
     return (int(at) - first) >> 1
+
+
+@micropython.viper
+def json_walk(buf: ptr8, at: int, end: int, names: ptr8, state: ptr32) -> int:
+    first = int(buf)
+    buf = ptr8(first + at)
+    end += first
+    while end > int(buf) and ptr8(end - 1)[0] <= 32:
+        end -= 1
+    if end <= int(buf) or ptr8(end - 1)[0] != 0x7D:
+        return -3
+    # The last byte is the closing brace: it ends white space and numbers, so only what may run over it looks out.
+    highs = 0x20202020
+    highs <<= 2  # in two steps: the constant would not be a small integer
+    slashes = 0x17171717
+    slashes <<= 2
+    level = state[0] & 3
+    is_odd = state[0] >> 2
+    is_opened = 0
+    if level == 0:
+        while buf[0] <= 32:
+            buf = ptr8(int(buf) + 1)
+        if buf[0] != 0x7B:
+            return -3
+        buf = ptr8(int(buf) + 1)
+        is_opened = 1
+    while True:
+        if is_opened:
+            # Nothing has been found yet in the object that was entered.
+            level += 1
+            entry = ptr8(int(names) + 1)
+            i = 0
+            while i < names[0]:
+                if entry[0] >= level:
+                    state[2 + 2 * i] = -1
+                entry = ptr8(int(entry) + 2 + entry[1])
+                i += 1
+        while buf[0] <= 32:
+            buf = ptr8(int(buf) + 1)
+        at = buf[0]
+        buf = ptr8(int(buf) + 1)
+        if at == 0x7D:
+            level -= 1
+            if int(buf) == end:
+                return -3 if level else -1 - is_odd
+            if level == 0:
+                return -3
+            is_opened = 0
+            continue
+        if is_opened == 0:
+            if at != 0x2C:
+                return -3
+            while buf[0] <= 32:
+                buf = ptr8(int(buf) + 1)
+            at = buf[0]
+            buf = ptr8(int(buf) + 1)
+        is_opened = 0
+        wanted = -2  # this is the name
+        while at == 0x22:
+            start = int(buf)
+            has_escape = 0
+            while True:
+                # Four characters at once, unless there may be a quote, a backslash or a byte above 127 among them.
+                while int(buf) & 3 == 0 and int(buf) + 4 <= end:
+                    at = ptr32(buf)[0]
+                    if ((at ^ 0x22222222) - 0x01010101 | (at ^ slashes) - 0x01010101) & highs:
+                        break
+                    buf = ptr8(int(buf) + 4)
+                if int(buf) >= end:
+                    return -3
+                at = buf[0]
+                buf = ptr8(int(buf) + 1)
+                if at == 0x22:
+                    break
+                if at == 0x5C:
+                    has_escape = 1
+                    buf = ptr8(int(buf) + 1)
+            at = int(buf) - 1 - start
+            if wanted != -2:
+                if wanted > 0:
+                    state[2 + 2 * wanted] = start - first
+                    state[3 + 2 * wanted] = at
+                    is_odd |= has_escape
+                break
+            is_odd |= has_escape
+            wanted = -1
+            entry = ptr8(int(names) + 1)
+            i = 0
+            while i < names[0]:
+                if entry[1] == at and entry[0] == level:
+                    k = at
+                    while k and entry[k + 1] == ptr8(start)[k - 1]:
+                        k -= 1
+                    if k == 0:
+                        wanted = i
+                        break
+                entry = ptr8(int(entry) + 2 + entry[1])
+                i += 1
+            while buf[0] <= 32:
+                buf = ptr8(int(buf) + 1)
+            if buf[0] != 0x3A:
+                return -3
+            buf = ptr8(int(buf) + 1)
+            while buf[0] <= 32:
+                buf = ptr8(int(buf) + 1)
+            at = buf[0]
+            buf = ptr8(int(buf) + 1)
+            if at == 0x22:
+                if wanted > 0 and wanted == state[1]:
+                    state[0] = is_odd << 2 | level
+                    at = int(buf) - first
+                    state[2 + 2 * wanted] = at
+                    return at
+                continue
+            if at == 0x2C or at == 0x3A or at & 0xDF == 0x5D:
+                return -3
+            if wanted > 0:
+                state[2 + 2 * wanted] = -1
+            if at == 0x7B and wanted == 0:
+                is_opened = 1
+            elif at & 0xDF == 0x5B:
+                depth = 1
+                is_text = 0
+                while depth:
+                    if int(buf) >= end:
+                        return -3
+                    at = buf[0]
+                    buf = ptr8(int(buf) + 1)
+                    if at == 0x22:
+                        is_text ^= 1
+                    elif is_text:
+                        if at == 0x5C:
+                            buf = ptr8(int(buf) + 1)
+                    elif at & 0xDF == 0x5B:
+                        depth += 1
+                    elif at & 0xDF == 0x5D:
+                        depth -= 1
+                if int(buf) >= end:
+                    return -3
+            else:
+                while buf[0] > 0x22 and buf[0] != 0x2C and buf[0] & 0xDF != 0x5D:
+                    buf = ptr8(int(buf) + 1)
+            wanted = -1
+            break
+        if wanted == -2:
+            return -3

@@ -18,6 +18,7 @@ BLOCK_FRAMES = const(256)
 _TX_FRAME_BYTES = const(2)
 _RX_FRAME_BYTES = const(8)
 _LEAST_BLOCKS = const(2)
+_BOTH_BYTES = const(1280)  # both slots of 20 ms
 
 
 def _dma_frames(ibuf_bytes, frame_bytes):
@@ -59,6 +60,12 @@ class _Port:
             raise AudioError("the %s is switched off" % self._name)
         return self._i2s
 
+    def is_flagged(self):
+        """What poll says now: for the self-test, which tells whether the flag ever comes. Nobody else may wait for it."""
+        poller = select.poll()
+        poller.register(self._opened(), self._poll_flag)
+        return bool(poller.poll(0))
+
     def deinit(self):
         """Release the pins and drop what is queued; may be called twice."""
         i2s = self._i2s
@@ -88,6 +95,39 @@ class Mic(_Port):
     def restart(self):
         """Start anew; what was not read is lost."""
         self._reopen()
+
+
+class RightMic(Mic):
+    """A microphone that talks in the right slot. The port's mono is the left one, so make_i2s() opens STEREO here."""
+
+    def __init__(self, make_i2s, rate_hz, ibuf_bytes):
+        from stereo import right_into  # few boards need it
+
+        super().__init__(make_i2s, rate_hz, ibuf_bytes)
+        self._right_into = right_into
+        self._both = memoryview(bytearray(_BOTH_BYTES))
+        self._parts = {_BOTH_BYTES: self._both}  # length -> so much of it; a recorder asks for five lengths
+
+    def readinto(self, mv):
+        """As Mic's."""
+        done = 0
+        wanted = len(mv)
+        while done < wanted:
+            n = min(2 * (wanted - done), _BOTH_BYTES)
+            got = super().readinto(self._part(n))
+            self._right_into(self._both, got >> 2, mv[done:] if done else mv)
+            done += got >> 1
+            if got < n:
+                break
+        return done
+
+    def _part(self, n):
+        part = self._parts.get(n)
+        if part is None:
+            part = self._both[:n]
+            if not n & 255:
+                self._parts[n] = part
+        return part
 
 
 class Speaker(_Port):
@@ -126,11 +166,13 @@ def open_speaker(machine, pins, rate_hz, ibuf_bytes):
 
 def open_mic(machine, pins):
     """The Mic on a board file's "mic"."""
+    is_right = pins.get("slot") == "right"
+    slots = machine.I2S.STEREO if is_right else machine.I2S.MONO
 
     def make():
         return machine.I2S(
             pins["i2s_id"], sck=machine.Pin(pins["sck"]), ws=machine.Pin(pins["ws"]), sd=machine.Pin(pins["sd"]),
-            mode=machine.I2S.RX, bits=16, format=machine.I2S.MONO, rate=pins["rate_hz"], ibuf=pins["ibuf_bytes"],
+            mode=machine.I2S.RX, bits=16, format=slots, rate=pins["rate_hz"], ibuf=pins["ibuf_bytes"],
         )  # fmt: skip
 
-    return Mic(make, pins["rate_hz"], pins["ibuf_bytes"])
+    return (RightMic if is_right else Mic)(make, pins["rate_hz"], pins["ibuf_bytes"])

@@ -261,6 +261,7 @@ class Runner:
             "resume": self._uplink.resume,
             "retry_later": self._retry_later,
             "supersede": self._supersede,
+            "take_back": self._take_back,
             "time_out_answer": self._time_out_answer,
             "time_out_audio": self._time_out_audio,
             "time_out_link": self._time_out_link,
@@ -287,8 +288,12 @@ class Runner:
 
     def _discard(self):
         """The question is taken back; what the cloud has of it is cleared."""
-        self._uplink.abort()
         self._link.send(self._cloud.clear())
+        self._take_back()
+
+    def _take_back(self):
+        """The question is taken back before any of it was sent."""
+        self._uplink.abort()
         if self._turn is not None:
             self._turn.end(turn.DISCARDED)
             self._end_turn()

@@ -74,7 +74,7 @@ _LINK = {
     (CONNECTING, LINK_LOST): (OFFLINE, ("note", "disconnect", "retry_later")),
     (CONNECTING, DEADLINE): (OFFLINE, ("time_out_link", "note", "disconnect", "retry_later")),
     (CALLING, LINK_LOST): (CALLING, ("note", "reconnect")),
-    (CALLING, STOP): (CONNECTING, ("abort", "check_link")),
+    (CALLING, STOP): (CONNECTING, ("take_back", "check_link")),
     (CALLING, DEADLINE): (CONNECTING, ("abort", "time_out_press", "fail", "check_link")),
     (IDLE, LINK_LOST): (OFFLINE, ("note", "disconnect", "retry_later")),
     (IDLE, DEADLINE): (STANDBY, ("disconnect",)),
@@ -105,10 +105,10 @@ _PTT = {
     (CALLING_TAIL, LINK_READY): (TAIL, ()),
     (CALLING_TAIL, LINK_LOST): (CALLING_TAIL, ("note", "reconnect")),
     (CALLING_TAIL, OVERFLOW): (CONNECTING, ("abort", "time_out_press", "fail", "check_link")),
-    (CALLING_TAIL, STOP): (CONNECTING, ("abort", "check_link")),
+    (CALLING_TAIL, STOP): (CONNECTING, ("take_back", "check_link")),
     (CALLING_TAIL, DEADLINE): (CONNECTING, ("abort", "time_out_press", "fail", "check_link")),
-    (WAITING, PRESS): (CALLING, ("abort", "record")),
-    (WAITING, STOP): (CONNECTING, ("abort", "check_link")),
+    (WAITING, PRESS): (CALLING, ("take_back", "record")),
+    (WAITING, STOP): (CONNECTING, ("take_back", "check_link")),
     (WAITING, LINK_READY): (THINKING, ()),
     (WAITING, LINK_LOST): (WAITING, ("note", "reconnect")),
     (WAITING, DEADLINE): (CONNECTING, ("abort", "time_out_press", "fail", "check_link")),
@@ -144,7 +144,7 @@ _PTT = {
 
 # Free talk. A click starts it and ends it; a click while the speaker talks interrupts and goes on listening.
 _FREE = {
-    (CALLING, PRESS): (CONNECTING, ("abort", "check_link")),
+    (CALLING, PRESS): (CONNECTING, ("take_back", "check_link")),
     (CALLING, LINK_READY): (LISTENING, ()),
     (IDLE, PRESS): (LISTENING, ("flush", "interrupt", "record")),
     (IDLE, SPEECH_STOPPED): (IDLE, ("interrupt",)),  # of a question that was taken back by ending free talk

@@ -33,9 +33,11 @@ class Turn:
         self.outcome = self.outcome or outcome
 
     def fields(self):
+        """For the report; began_ms is of the same clock as the report's own t_ms."""
         return {
             "turn": self.number,
             "outcome": self.outcome,
+            "began_ms": self._began_ms,
             "first_frame_ms": self.first_frame_ms,
             "release_ms": self.release_ms,
             "complete_ms": self.complete_ms,

@@ -1,4 +1,4 @@
-"""Board data: the two boards of this repository are right, and each kind of wrong one is refused with its reason."""
+"""Board data: the boards of this repository are right, and each kind of wrong one is refused with its reason."""
 
 from check import raises
 
@@ -30,19 +30,49 @@ def accept(**changes):
     boards.validate(a_board(**changes), "bread_compact_wifi")
 
 
-def test_both_boards_are_valid():
-    for name in ("bread_compact_wifi", "sim"):
+NAMES = (
+    "bread_compact_wifi",
+    "sim",
+    "xingzhi_cube_1_54",
+    "waveshare_touch_lcd_1_85",
+    "lilygo_t_circle_s3",
+    "elatoai_diy",
+)
+
+
+def test_every_board_is_valid():
+    for name in NAMES:
         assert boards.load(name)["name"] == name
 
 
-def test_the_default_wiring_is_the_published_one():
-    board = boards.load("bread_compact_wifi")
-    mic, speaker = board["mic"], board["speaker"]
-    assert (mic["ws"], mic["sck"], mic["sd"]) == (4, 5, 6)
-    assert (speaker["sd"], speaker["sck"], speaker["ws"]) == (7, 15, 16)
-    assert board["button"]["pin"] == 0 and board["led"]["pin"] == 48
-    assert (board["volume_up"]["pin"], board["volume_down"]["pin"]) == (40, 39)
-    assert not board["is_duplex"] and board["psram"] == "octal"
+# Read from the sources that the files name: microphone (ws, sck, sd), loudspeaker (sd, sck, ws), the others.
+WIRING = {
+    "bread_compact_wifi": ((4, 5, 6), (7, 15, 16), {"button": 0, "volume_up": 40, "volume_down": 39, "led": 48}),
+    "xingzhi_cube_1_54": ((4, 5, 6), (7, 15, 16), {"button": 0, "volume_up": 40, "volume_down": 39, "hold_high": 21}),
+    "waveshare_touch_lcd_1_85": ((2, 15, 39), (47, 48, 38), {"button": 0, "hold_high": 7}),
+    "lilygo_t_circle_s3": ((9, 7, 8), (6, 5, 4), {"button": 0, "amp_enable": 45}),
+    "elatoai_diy": ((4, 1, 14), (7, 6, 5), {"button": 2, "amp_enable": 10}),
+}
+
+
+def test_the_wirings_are_the_published_ones():
+    for name, (heard, spoken, others) in WIRING.items():
+        board = boards.load(name)
+        mic, speaker = board["mic"], board["speaker"]
+        assert (mic["ws"], mic["sck"], mic["sd"]) == heard, name
+        assert (speaker["sd"], speaker["sck"], speaker["ws"]) == spoken, name
+        for key in ("button", "volume_up", "volume_down", "led"):
+            assert (board[key] and board[key]["pin"]) == others.get(key), (name, key)
+        assert board["amp_enable"] == others.get("amp_enable"), name
+        assert board.get("hold_high", (None,))[0] == others.get("hold_high"), name
+        assert not board["is_duplex"], name
+
+
+def test_what_the_boards_have_besides_pins():
+    for name in NAMES:
+        board = boards.load(name)
+        assert board["psram"] == ("none" if name == "elatoai_diy" else "octal"), name
+        assert board["mic"].get("slot", "left") == ("right" if name == "waveshare_touch_lcd_1_85" else "left"), name
 
 
 def test_the_simulated_board_differs_in_the_echo_alone():
@@ -115,11 +145,31 @@ def test_strapping_pins():
     for pin in (3, 45, 46):
         refuse("decides how the chip starts", button_pin=pin)
     accept(button_pin=0)
+    refuse("GPIO 3, which decides how the chip starts", hold_high=(3,))
+    refuse("strapping_ok names 7", strapping_ok=(7,))
+    refuse("strapping_ok is 45: write the pins in brackets", strapping_ok=45)
+
+
+def test_pins_that_keep_the_power_on():
+    accept(hold_high=())
+    accept(hold_high=(21, 1))
+    accept(hold_high=[21])
+    refuse("GPIO 7 is both speaker sd and hold_high", hold_high=(7,))
+    refuse("GPIO 21 is both hold_high and hold_high", hold_high=(21, 21))
+    refuse("hold_high is 21: write the pins in brackets, (21,) for one", hold_high=21)
+    refuse("hold_high is on '21'", hold_high=("21",))
 
 
 def test_microphones_that_cannot_work():
     refuse("the microphone is pdm", mic_kind="pdm")
+    board = a_board(mic_kind="pdm")
+    del board["mic"]["sck"]  # a PDM microphone has none, and that is not what is wrong
+    with raises(ConfigError, "the microphone is pdm"):
+        boards.validate(board, board["name"])
     accept(mic_kind="i2s")
+    accept(mic_slot="left")
+    accept(mic_slot="right")
+    refuse("mic slot is 'both': write 'left' or 'right'", mic_slot="both")
     refuse("mic rate_hz is 8000", mic_rate_hz=8000)
     refuse("mic bits is 32", mic_bits=32)
     refuse("mic gain_q8", mic_gain_q8=0)
@@ -131,11 +181,18 @@ def test_microphones_that_cannot_work():
 def test_buses():
     refuse("need different i2s_id", speaker_i2s_id=0)
     refuse("i2s_id is 2: write 0 or 1", mic_i2s_id=2)
+    assert not boards.is_shared_bus(a_board())
+
+
+def test_one_bus_for_both_directions_is_half_duplex_and_not_supported_yet():
     shared = {"speaker_sck": 5, "speaker_ws": 4}
-    accept(speaker_i2s_id=0, **shared)
-    accept(**shared)
-    refuse("must take turns", is_duplex=True, **shared)
-    assert boards.is_shared_bus(a_board(**shared)) and not boards.is_shared_bus(a_board())
+    words = "share one bus (GPIO 5, 4), which is half duplex"
+    for i2s_id in (0, 1):
+        for is_duplex in (True, False):
+            refuse(words, speaker_i2s_id=i2s_id, is_duplex=is_duplex, **shared)
+    assert boards.is_shared_bus(a_board(**shared))
+    refuse("GPIO 5 is both mic sck and speaker sck", speaker_sck=5)
+    refuse("GPIO 4 is both mic ws and speaker ws", speaker_ws=4)
 
 
 def test_truth_values_are_no_numbers():

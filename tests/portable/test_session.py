@@ -105,10 +105,25 @@ def test_barge_in_is_silence_first_then_cancel_then_recording():
 def test_a_tap_takes_the_question_back():
     session = Session().connected()
     session.after(events.PRESS)
-    assert session.after(events.TAP)[0] == "uplink.abort"
+    assert "uplink.abort" in session.after(events.TAP)
     assert ("link.send", b"clear") in session.orders
     assert session.runner.state == table.IDLE
     assert session.told("turn")[0]["outcome"] == "discarded"
+
+
+def test_a_question_taken_back_while_the_link_is_made_is_reported_at_once():
+    for happened in (
+        (events.PRESS, events.TAP),
+        (events.PRESS, events.RELEASE, events.STOP),
+        (events.PRESS, events.RELEASE, events.UTTERANCE_END, events.STOP),
+        (events.PRESS, events.RELEASE, events.UTTERANCE_END, events.PRESS),
+    ):
+        session = Session()
+        session.link._fields["is_up"] = False
+        session.link._fields["is_starting"] = True
+        session.after(events.DEADLINE)
+        assert "link.send" not in session.after(*happened), "the cloud has heard nothing of it"
+        assert [turn["outcome"] for turn in session.told("turn")] == ["discarded"], happened
 
 
 def test_a_question_interrupted_before_it_was_sent_is_cleared_not_cancelled():

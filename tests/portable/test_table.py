@@ -104,7 +104,7 @@ def test_a_press_over_an_answer_silences_it_before_anything_else():
 def test_recording_never_outlives_its_state():
     """Every way out of a state that records either keeps recording or ends it."""
     recording = (table.CALLING, table.LISTENING)
-    enders = ("finish", "abort", "discard")
+    enders = ("finish", "abort", "discard", "take_back")
     for mode in ("ptt_hold", "ptt_toggle"):
         for (state, event), (after, effects) in table.table_for(mode).items():
             if state in recording and after not in recording:
