@@ -12,7 +12,10 @@ A misuse by our own code is ValueError or AssertionError and is never caught.
 
 # What went wrong, as one word: the key of the LED pattern, of the alert sound and of the retry policy.
 CONFIG = "config"  # the settings are wrong: a person must change them
-WIFI = "wifi"  # no access point, wrong password, no address
+WIFI = "wifi"  # the radio or the access point, in any way that has no word of its own below
+PASSWORD = "password"  # the Wi-Fi refuses the password: a person must correct it
+NETWORK = "network"  # no Wi-Fi of that name is heard
+ADDRESS = "address"  # in the Wi-Fi, but it gives no address
 CLOCK = "clock"  # no network time, so no certificate can be checked
 DNS = "dns"  # the host name has no address
 CONNECT = "connect"  # refused, unreachable, reset, closed
@@ -22,11 +25,15 @@ SLOW = "slow"  # the uplink cannot carry speech in real time
 PROTOCOL = "protocol"  # the peer sent what its protocol forbids
 TOKEN = "token"  # the token is invalid or expired: renew it
 BUSY = "busy"  # the cloud is overloaded or rate-limits: back off
-REFUSED = "refused"  # the cloud will go on refusing until a person acts (quota, permission, agent not published)
+REFUSED = "refused"  # the cloud will go on refusing until a person acts (quota, permission)
+AGENT = "agent"  # the agent is not published to the channel that speakers use
 TURN = "turn"  # this one question has no answer; the next may have
 AUDIO = "audio"  # a bus or its driver
 
-KINDS = (CONFIG, WIFI, CLOCK, DNS, CONNECT, TLS, TIMEOUT, SLOW, PROTOCOL, TOKEN, BUSY, REFUSED, TURN, AUDIO)
+KINDS = (
+    CONFIG, WIFI, CLOCK, DNS, CONNECT, TLS, TIMEOUT, SLOW, PROTOCOL, TOKEN, BUSY, REFUSED, TURN, AUDIO,
+    PASSWORD, NETWORK, ADDRESS, AGENT,
+)  # fmt: skip
 
 
 # How the program ends, for whoever started it.

@@ -4,7 +4,11 @@ from kernels import copy_into
 
 
 class ByteRing:
-    """capacity_bytes: what fits, to the last byte. For one loop: not safe against interrupts or threads."""
+    """capacity_bytes: what fits, to the last byte. For one loop: not safe against interrupts or threads.
+
+    To save a copy, bytes may be put straight into `buf` from `tail` on, at most `ahead` of them, and then be taken in
+    by write_from(buf, n, tail). Until then they are nobody's, and may be left where they are.
+    """
 
     def __init__(self, capacity_bytes):
         if capacity_bytes <= 0:
@@ -12,33 +16,50 @@ class ByteRing:
         self.capacity = capacity_bytes
         self.used = 0  # bytes waiting
         self.high_water = 0  # the most bytes that ever waited
-        self._buf = bytearray(capacity_bytes)
+        self.buf = bytearray(capacity_bytes)
         self._head = 0  # where the oldest byte lies
 
     @property
     def free(self):
         return self.capacity - self.used
 
+    @property
+    def tail(self):
+        """Where in `buf` the next byte will lie."""
+        tail = self._head + self.used
+        return tail - self.capacity if tail >= self.capacity else tail
+
+    @property
+    def ahead(self):
+        """Free bytes in one piece from `tail` on."""
+        tail = self._head + self.used
+        return self.capacity - tail if tail < self.capacity else self.capacity - self.used
+
     def write_from(self, src, n, src_at=0):
         """Append bytes src_at..src_at+n-1 of src; copied before the return. Returns the bytes accepted, 0..n."""
-        room = self.capacity - self.used
-        if n > room:
-            n = room
+        used = self.used
+        capacity = self.capacity
+        if n > capacity - used:
+            n = capacity - used
         if n <= 0:
             return 0
-        tail = self._head + self.used
-        if tail >= self.capacity:
-            tail -= self.capacity
+        tail = self._head + used
+        if tail >= capacity:
+            tail -= capacity
+        if tail != src_at or src is not self.buf:
+            self._copy(src, n, src_at, tail)
+        self.used = used = used + n
+        if used > self.high_water:
+            self.high_water = used
+        return n
+
+    def _copy(self, src, n, src_at, tail):
         first = self.capacity - tail
         if first > n:
             first = n
-        copy_into(src, src_at, first, self._buf, tail)
+        copy_into(src, src_at, first, self.buf, tail)
         if n > first:
-            copy_into(src, src_at + first, n - first, self._buf, 0)
-        self.used += n
-        if self.used > self.high_water:
-            self.high_water = self.used
-        return n
+            copy_into(src, src_at + first, n - first, self.buf, 0)
 
     def read_into(self, dst, n, dst_at=0):
         """Move up to n of the oldest bytes to dst. Returns how many."""
@@ -49,9 +70,9 @@ class ByteRing:
         first = self.capacity - self._head
         if first > n:
             first = n
-        copy_into(self._buf, self._head, first, dst, dst_at)
+        copy_into(self.buf, self._head, first, dst, dst_at)
         if n > first:
-            copy_into(self._buf, 0, n - first, dst, dst_at + first)
+            copy_into(self.buf, 0, n - first, dst, dst_at + first)
         self.used -= n
         self._head += n
         if self._head >= self.capacity:

@@ -110,8 +110,8 @@ class Parser:
     sink.broken()             a packet with a wrong checksum, length or version, or a line with control bytes in it
     sink.interrupt()          Ctrl-C
 
-    Inside a packet and inside a line with control bytes, which is a damaged packet most likely, 0x03 is no Ctrl-C;
-    twice in a row it always is, outside a packet. A damaged packet is looked through for the start of the next one.
+    Inside a packet and inside a line with control bytes or a header, which is a damaged packet most likely, 0x03 is no
+    Ctrl-C; twice in a row it always is, outside a packet. A damaged packet is looked through for the start of the next one.
     Memory: a line or a packet as long as it grows, and nothing between them.
     """
 
@@ -127,6 +127,7 @@ class Parser:
         self._is_packet = False
         self._is_dirty = False  # control bytes stand in this line
         self._is_told = False  # and the sink knows
+        self._is_suspect = False  # the header stands in this line, so it may have been a packet
         self._is_long = False
         self._was_ctrl_c = False
 
@@ -166,7 +167,7 @@ class Parser:
             self._is_packet = True
         elif byte == _NEWLINE or byte == _RETURN:
             self._end_line()
-        elif byte == _CTRL_C and (self._was_ctrl_c or not self._is_dirty):
+        elif byte == _CTRL_C and (self._was_ctrl_c or not (self._is_dirty or self._is_suspect)):
             self._clear()
             self._sink.interrupt()
         else:
@@ -178,6 +179,8 @@ class Parser:
             self._is_dirty = True
         if byte == _HEADER[self._matched if self._matched < _HEADER_BYTES else 0]:
             self._matched = self._matched % _HEADER_BYTES + 1
+            if self._matched == _HEADER_BYTES:
+                self._is_suspect = True
         else:
             self._matched = 1 if byte == _HEADER[0] else 0
         if self._is_long:

@@ -38,7 +38,7 @@ class JSONScan:
     def __init__(self, top, group, nested):
         entries = [(1, group)] + [(1, name) for name in top] + [(2, name) for name in nested]
         self.names = bytes([len(entries)]) + b"".join([bytes([level, len(name)]) + name for level, name in entries])
-        self.state = array("i", [0] * (2 + 2 * len(entries)))
+        self.state = array("i", [0] * (2 * len(entries)))
 
     def scan(self, buf, start, end):
         """buf: bytearray; bytes start..end-1 are the message. Returns FOUND, UNUSUAL or MALFORMED."""

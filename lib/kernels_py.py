@@ -248,7 +248,7 @@ def json_walk(buf, at, end, names, state):
     names  [count of entries], then of each: [level: 1 top object, 2 the nested one][length] name. Entry 0 is, at
            level 1, the member whose object is the nested one; names have no character that JSON escapes.
     state  array of "i": [0] 0 for a new walk (later: how to go on), [1] entry to stop at, 0 for none, then of each
-           entry where its string begins, -1 for none, and its length. Of a repeated member the last counts.
+           entry i > 0: [2 * i] where its string begins, -1 for none, and its length. The last of its name counts.
     Returns -1: one whole object. -2: the same, but a backslash stands in a name or in a wanted string: only a parser
     can tell. -3: not one object. Otherwise the walk stands at the string of the entry to stop at, whose length is not
     known: its first character. It can be gone on with behind the closing quote.
@@ -303,7 +303,7 @@ def json_walk(buf, at, end, names, state):
         byte = buf[at - 1]
         if byte == 0x22:
             if wanted > 0:
-                state[2 + 2 * wanted] = start
+                state[2 * wanted] = start
                 if wanted == state[1]:
                     state[0] = is_odd << 2 | level
                     return start
@@ -311,14 +311,14 @@ def json_walk(buf, at, end, names, state):
             if not at:
                 return -3
             if wanted > 0:
-                state[3 + 2 * wanted] = at - 1 - start
+                state[2 * wanted + 1] = at - 1 - start
                 if buf.find(b"\\", start, at) >= 0:
                     is_odd = 1
             continue
         if byte == 0x2C or byte == 0x3A or byte & 0xDF == 0x5D:
             return -3
         if wanted > 0:
-            state[2 + 2 * wanted] = -1
+            state[2 * wanted] = -1
         if byte == 0x7B and wanted == 0:
             is_opened = True
         elif byte & 0xDF == 0x5B:  # either opening bracket
@@ -357,10 +357,10 @@ def _brackets_end(buf, at, end):
 
 def _forget(names, level, state):
     """Nothing has been found yet at this level and below it."""
-    at = 1
-    for i in range(names[0]):
+    at = 3 + names[2]
+    for i in range(1, names[0]):
         if names[at] >= level:
-            state[2 + 2 * i] = -1
+            state[2 * i] = -1
         at += 2 + names[at + 1]
 
 

@@ -425,11 +425,11 @@ def json_walk(buf: ptr8, at: int, end: int, names: ptr8, state: ptr32) -> int:
         if is_opened:
             # Nothing has been found yet in the object that was entered.
             level += 1
-            entry = ptr8(int(names) + 1)
-            i = 0
+            entry = ptr8(int(names) + 3 + names[2])
+            i = 1
             while i < names[0]:
                 if entry[0] >= level:
-                    state[2 + 2 * i] = -1
+                    state[2 * i] = -1
                 entry = ptr8(int(entry) + 2 + entry[1])
                 i += 1
         while buf[0] <= 32:
@@ -475,8 +475,8 @@ def json_walk(buf: ptr8, at: int, end: int, names: ptr8, state: ptr32) -> int:
             at = int(buf) - 1 - start
             if wanted != -2:
                 if wanted > 0:
-                    state[2 + 2 * wanted] = start - first
-                    state[3 + 2 * wanted] = at
+                    state[2 * wanted] = start - first
+                    state[2 * wanted + 1] = at
                     is_odd |= has_escape
                 break
             is_odd |= has_escape
@@ -506,13 +506,13 @@ def json_walk(buf: ptr8, at: int, end: int, names: ptr8, state: ptr32) -> int:
                 if wanted > 0 and wanted == state[1]:
                     state[0] = is_odd << 2 | level
                     at = int(buf) - first
-                    state[2 + 2 * wanted] = at
+                    state[2 * wanted] = at
                     return at
                 continue
             if at == 0x2C or at == 0x3A or at & 0xDF == 0x5D:
                 return -3
             if wanted > 0:
-                state[2 + 2 * wanted] = -1
+                state[2 * wanted] = -1
             if at == 0x7B and wanted == 0:
                 is_opened = 1
             elif at & 0xDF == 0x5B:

@@ -12,6 +12,7 @@ Every answer of the cloud is made of bytes that hold its number, so that what is
 
 import asyncio
 import base64
+import functools
 import json
 
 import check
@@ -31,12 +32,18 @@ RECORDING = {
     "free": (table.CALLING, table.LISTENING, table.THINKING, table.SPEAKING),
 }
 SETTINGS = {
-    "cloud_url": "ws://127.0.0.1/v1/chat", "bot_id": "7", "token": "t", "press_wait_ms": 600, "keep_link_ms": 4000,
+    "cloud_url": "ws://127.0.0.1/v1/chat", "bot_id": "7", "token": "t", "press_wait_ms": 1000, "keep_link_ms": 4000,
     "listen_max_ms": 1500, "answer_wait_ms": 1500, "stall_ms": 2000, "free_idle_ms": 5000, "connect_timeout_ms": 1000,
     "wifi_timeout_ms": 1000, "clock_timeout_ms": 1000, "retry_min_ms": 100, "retry_max_ms": 800, "preroll_ms": 100,
-    "uplink_queue_ms": 700, "close_timeout_ms": 200, "tail_ms": 60,
+    "uplink_queue_ms": 1100, "close_timeout_ms": 200, "tail_ms": 200,
+    "uplink_codec": "pcm",
 }  # fmt: skip
 SETTLE_MS = 20_000  # longer than the longest chain of deadlines: connect_limit_ms is 8 s
+
+
+@functools.lru_cache
+def _config(mode, settings):
+    return config.parse(json.dumps(dict(SETTINGS, mode=mode, **dict(settings))))
 
 
 class World:
@@ -44,7 +51,7 @@ class World:
         check._stepped.restart(0, 1 << 28)
         self.loop = check._SteppedLoop()
         self.mode = mode
-        self.config = config.parse(json.dumps(dict(SETTINGS, mode=mode, **settings)))
+        self.config = _config(mode, tuple(sorted(settings.items())))
         self.ports = check.ports(resolve=lambda host, port: (host, port))
         self.trace = trace.Trace(self.ports.ticks_ms)
         self.reports = []
@@ -213,7 +220,7 @@ class World:
         began_ms = check._stepped.elapsed_ms
         self.is_refusing = None
         self.is_link_slow = self.is_mic_dead = False
-        self.server.be_good()
+        self.do(self.server.be_good)
         if self.is_down:
             self.release()
         while check._stepped.elapsed_ms - began_ms < SETTLE_MS:
@@ -410,7 +417,11 @@ class Server:
         self._due = []  # [ms to go, action]
 
     def be_good(self):
+        """Answer from now on, and first what was held back."""
         self.answers_by_itself = self.accepts = self.acknowledges_cancel = True
+        for answer in self.answers:
+            if not answer.is_ended:
+                self._speak(answer)
 
     # The connection
 
@@ -485,6 +496,8 @@ class Server:
         if answer.is_ended:
             return
         if not answer.is_created:
+            if any(not older.is_created and not older.is_ended for older in self.answers[: answer.number - 1]):
+                return self.later(TICK_MS, lambda: self._speak(answer))  # in the order of the questions
             self.create(answer)
         elif answer.pieces < ANSWER_PIECES:
             self.piece(answer)

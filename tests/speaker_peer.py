@@ -112,7 +112,7 @@ class SpeakerPeer:
         return True
 
     def _do_hello(self, command):
-        return {"product": "pipit", "version": "1", "board": "bread_compact_wifi", "chip": "ESP32-S3", "unit": "pipit-00"}
+        return {"product": "pipit", "version": "1", "board": "bread_compact_wifi", "chip": "ESP32-S3", "unit": "00"}
 
     def _do_status(self, command):
         return dict({"mode": "ptt_hold", "volume_percent": 70, "last_error": None}, **self.status)

@@ -205,6 +205,29 @@ def test_every_pair_of_state_and_event_recovers(mode, show_figure):
     show_figure("session, %s: %d pairs of state and event, each followed by a turn that was answered" % (mode, pairs))
 
 
+def test_a_cloud_that_drops_an_answer_costs_one_turn_more_at_the_most():
+    """It may be confounded with the next question's; from then on every press gets its answer."""
+    for drop in ("waited for", "stopped", "pressed over"):
+        world = World("ptt_hold")
+        world.settle()
+        to_thinking(world)
+        world.server.answers[-1].is_ended = True
+        if drop == "waited for":
+            world.pass_ms(world.config.answer_wait_ms + 200)
+        elif drop == "stopped":
+            world.click()
+            world.pass_ms(60)
+            world.click()
+        else:
+            world.press()
+        world.settle()
+        if drop != "waited for":
+            world.ask()
+            world.settle()
+        world.assert_works()
+        world.close()
+
+
 # -- by chance
 
 

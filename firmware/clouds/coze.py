@@ -1,7 +1,8 @@
 """Coze realtime voice chat (`/v1/chat`) as a pure protocol object: text messages in, events of firmware/events.py out.
 
 It never opens, waits, sleeps or reads a clock. Wire names stand in this file only. The face that the session sees
-(request, opened, receive, encode_audio_into, complete, clear, interrupt, tool_outputs) is that of every cloud.
+(request, opened, receive, encode_audio_into, complete, clear, interrupt, give_up, tool_outputs) is that of every
+cloud.
 
 Nothing here is taken for granted: unknown events and members are ignored and counted, and a member of a wrong type
 counts as absent.
@@ -10,13 +11,14 @@ counts as absent.
 import json
 
 from json_scan import FOUND, MALFORMED, JSONScan
-from kernels import b64_decode_into, b64_encode_into, copy_into
+from kernels import b64_decode_into, b64_encode_into, copy_into, json_walk
 
 from .. import errors, events
 from ..compat import const
 from . import turns
 
 _AUDIO_DELTA = b"conversation.audio.delta"
+_AUDIO_DELTA_BYTES = len(_AUDIO_DELTA)
 
 _APPEND_HEAD = b'{"id":"a","event_type":"input_audio_buffer.append","data":{"delta":"'
 _APPEND_TAIL = b'"}}'
@@ -59,7 +61,7 @@ _ERROR_KINDS = {
     4011: errors.REFUSED,
     4012: errors.REFUSED,
     4013: errors.BUSY,
-    4015: errors.REFUSED,
+    4015: errors.AGENT,
     4016: errors.BUSY,
     4019: errors.REFUSED,
     4020: errors.BUSY,
@@ -78,7 +80,8 @@ _ERROR_CURES = {
     errors.CONFIG: "check bot_id, the codecs and the other cloud settings",
     errors.TOKEN: "make a new token and provision it",
     errors.BUSY: "the cloud is busy, the speaker tries again by itself",
-    errors.REFUSED: "see the agent's page: published to the API channel, token permissions, balance and quota",
+    errors.REFUSED: "see the agent's page: token permissions, balance and quota",
+    errors.AGENT: "publish the agent to the API channel",
     errors.TURN: "ask again",
 }
 _CONFIG_REJECTED = const(4000)
@@ -86,30 +89,38 @@ _CONVERSATION_UNKNOWN = const(4002)
 _NOT_CANCELLABLE = const(4104)
 _CANCELED_BY_CLIENT = const(2)
 
-_CONTENT = const(1)
-_CHAT_ID = const(2)
+# Where JSONScan's state holds the wanted members
+_EVENT_TYPE = const(2)
+_CONTENT = const(4)
+_CHAT_ID = const(6)
+_QUOTE = const(0x22)
 
 
 class Coze:
-    """config: firmware.config.Config; user_id: stands in when the configuration names none.
+    """config: firmware.config.Config; user_id: stands in when the configuration names none; ring: the ByteRing that
+    the audio is meant for, None when there is none.
 
-    After receive() the fields of that event hold: `audio_at`, `audio_n` (AUDIO: decoded wire bytes in the same buffer),
-    `text` and `is_final` (HEARD, SAID), `error` (FAILED, LINK_LOST), `tool_calls` ([(id, name, arguments)] for
+    After receive() the fields of that event hold: `audio_buf`, `audio_at`, `audio_n` (AUDIO: where the decoded wire
+    bytes lie, in the message's buffer or in the ring's free room, from its tail on; until the next receive()), `text` and `is_final` (HEARD, SAID), `error` (FAILED, LINK_LOST), `tool_calls` ([(id, name, arguments)] for
     TOOL_CALL), and `reply` (bytes to send, or None) for any event.
     """
 
-    def __init__(self, config, user_id=""):
+    def __init__(self, config, user_id="", ring=None):
         self._config = config
+        self._ring = ring
         self._user_id = config.user_id or user_id
         self.conversation_id = config.conversation_id
         self._turns = turns.Turns()
         self._scan = JSONScan((b"event_type",), b"data", (b"content", b"chat_id"))
+        self._names = self._scan.names
+        self._found = self._scan.state
         self._serial = 0
         self._is_ready = False
         self._has_repeated_update = False
         self._has_greeted = False  # the prologue belongs to the first connection, not to every reconnect
         self._tool_chat_id = ""
         self._handlers = self._make_handlers()
+        self.audio_buf = None
         self.audio_at = 0
         self.audio_n = 0
         self.text = ""
@@ -174,6 +185,10 @@ class Coze:
         """No answer to anything asked so far may be heard; returns a message to send, or None."""
         return self._message("conversation.chat.cancel") if self._turns.interrupt(now_ms) else None
 
+    def give_up(self, now_ms):
+        """interrupt() of a question that was waited for in vain: the next answer belongs to the next question."""
+        return self._message("conversation.chat.cancel") if self._turns.give_up(now_ms) else None
+
     def tool_outputs(self, outputs):
         """outputs: [(tool call id, text)], all calls of the last TOOL_CALL."""
         answers = [{"tool_call_id": call_id, "output": text} for call_id, text in outputs]
@@ -185,31 +200,80 @@ class Coze:
     def receive(self, buf, start, n, now_ms):
         """One text message in buf[start:start+n]; returns an event of firmware/events.py, or "" for nothing to do.
 
-        buf is a bytearray; an AUDIO event is decoded in place. Never raises on what the cloud sends.
+        buf is a bytearray; an AUDIO event may be decoded in place. Never raises on what the cloud sends.
+
+        Here and in what it calls for ordinary audio, locals and the deepest expression fit into 11 words: MicroPython
+        takes a larger frame from the heap.
         """
         self.reply = None
-        end = start + n
-        scan = self._scan
-        verdict = scan.scan(buf, start, end)
+        n += start  # from now on the end
+        if self._ring is None or not self._decode_ahead(buf, start, n):
+            return self._receive_slowly(buf, start, n, now_ms)
+        start = self._found[_CHAT_ID]
+        if self._turns.is_live(buf, start, self._found[_CHAT_ID + 1] if start >= 0 else 0, now_ms):
+            return events.AUDIO if self.audio_n else ""
+        self.stale_bytes += self.audio_n
+        return ""
+
+    def _decode_ahead(self, buf, at, end):
+        """Decode an ordinary audio event into the ring's free room. False: not ordinary, and nothing has happened.
+
+        The walk stops where the content begins, decoding finds its end, and the walk goes on behind that. Left to the
+        slow way is all that needs more: another event, a backslash, bad base64, a member that comes twice, no room in
+        one piece. That way sees the message untouched, so both agree.
+        """
+        self._found[0] = 0
+        self._found[1] = _CONTENT >> 1
+        at = json_walk(buf, at, end, self._names, self._found)
+        if at < 0 or self._ring.ahead * 4 < (end - at) * 3:
+            return False
+        self.audio_at = self._ring.tail
+        n = b64_decode_into(buf, at, end - at & ~3, self._ring.buf, self.audio_at)
+        if n < 0:
+            n = ~n
+        # Whole groups of four characters; the closing brace stopped them at the latest.
+        n = n // 3
+        at += 4 * n
+        n *= 3
+        self.audio_n = n
+        if buf[at] != _QUOTE:
+            if not self._decode_padded(buf, at, end):
+                return False
+            at += 4
+        if self.audio_buf is not self._ring.buf:
+            self.audio_buf = self._ring.buf
+        return (
+            json_walk(buf, at + 1, end, self._names, self._found) == FOUND
+            and self._found[_CONTENT] >= 0
+            and self._is_audio(buf)
+        )
+
+    def _decode_padded(self, buf, at, end):
+        """Decode the group of four characters that ends the content and is not full. False when it is none."""
+        if at + 4 >= end or buf[at + 4] != _QUOTE:
+            return False
+        end = b64_decode_into(buf, at, 4, self._ring.buf, self.audio_at + self.audio_n)
+        self.audio_n += end
+        return end > 0
+
+    def _is_audio(self, buf):
+        at = self._found[_EVENT_TYPE]
+        if at < 0 or self._found[_EVENT_TYPE + 1] != _AUDIO_DELTA_BYTES:
+            return False
+        return buf.find(_AUDIO_DELTA, at, at + _AUDIO_DELTA_BYTES) == at
+
+    def _receive_slowly(self, buf, start, end, now_ms):
+        verdict = self._scan.scan(buf, start, end)
         if verdict == MALFORMED:
             self.malformed_count += 1
             return ""
-        if verdict == FOUND:
-            at = scan.at[0]
-            if at >= 0 and scan.n[0] == len(_AUDIO_DELTA) and buf.find(_AUDIO_DELTA, at, at + scan.n[0]) == at:
-                return self._audio_in_place(buf, now_ms)
-        return self._parsed(buf, start, end, now_ms)
-
-    def _audio_in_place(self, buf, now_ms):
-        scan = self._scan
-        at = scan.at[_CONTENT]
-        n = scan.n[_CONTENT] if at >= 0 else 0
-        id_at = scan.at[_CHAT_ID]
-        if id_at < 0:
-            is_live = self._turns.is_live(buf, 0, 0, now_ms)
-        else:
-            is_live = self._turns.is_live(buf, id_at, scan.n[_CHAT_ID], now_ms)
-        return self._audio(buf, at, n, is_live)
+        if verdict != FOUND or not self._is_audio(buf):
+            return self._parsed(buf, start, end, now_ms)
+        found = self._found
+        at = found[_CHAT_ID]
+        is_live = self._turns.is_live(buf, at, found[_CHAT_ID + 1] if at >= 0 else 0, now_ms)
+        at = found[_CONTENT]
+        return self._audio(buf, at, found[_CONTENT + 1] if at >= 0 else 0, is_live)
 
     def _audio(self, buf, at, n, is_live):
         if n == 0:
@@ -221,6 +285,7 @@ class Coze:
         if decoded < 0:
             self.malformed_count += 1
             return ""
+        self.audio_buf = buf
         self.audio_at = at
         self.audio_n = decoded
         return events.AUDIO if decoded else ""

@@ -28,6 +28,7 @@ _CANCEL_MS = const(10_000)  # an acknowledgement that late is missing
 class _Owed:
     def __init__(self, now_ms):
         self.is_dead = False
+        self.is_given_up = False  # waited for in vain
         self.is_heard = False  # its final transcript has come
         self.since_ms = now_ms
 
@@ -51,6 +52,8 @@ class Turns:
     def owe(self, now_ms):
         """A question went out: one turn is owed."""
         self._forget(now_ms)
+        # Kept, one that never comes would be confounded with the answer to this question, and so on for ever.
+        self._owed = [owed for owed in self._owed if not owed.is_given_up]
         self._owed.append(_Owed(now_ms))
         if len(self._owed) > _OWED_KEPT:
             self._owed.pop(0)
@@ -69,6 +72,12 @@ class Turns:
         if must_cancel:
             self._due.append(now_ms)
         return must_cancel
+
+    def give_up(self, now_ms):
+        """interrupt(), because the owed turns did not come in time: they are no longer expected once more is asked."""
+        for owed in self._owed:
+            owed.is_given_up = True
+        return self.interrupt(now_ms)
 
     # What the cloud says
 

@@ -7,6 +7,7 @@ from .. import errors
 _PATIENT_KINDS = {
     errors.CONFIG: 10,
     errors.REFUSED: 10,
+    errors.AGENT: 10,
     errors.TOKEN: 5,
 }
 _BUSY_TIMES = 8  # an overloaded cloud is asked this many times more rarely than a lost network

@@ -46,6 +46,8 @@ _CAUSES = {
     212: _SIGNAL,
 }
 
+_KINDS = {_PASSWORD: errors.PASSWORD, _HANDSHAKE: errors.PASSWORD, _NOT_FOUND: errors.NETWORK}  # all others: WIFI
+
 
 class Wifi:
     """wlan: network.WLAN(STA_IF); ports; trace."""
@@ -63,8 +65,8 @@ class Wifi:
     async def up(self, ssid, password, timeout_ms):
         """Return with an address in the network `ssid`; at once when there is one already.
 
-        LinkError(kind=WIFI) names the cause, its errno is the driver's status. Cancelled or failed, the station is
-        left disconnected, so that nothing goes on behind the caller's back.
+        LinkError of kind PASSWORD, NETWORK, ADDRESS or WIFI names the cause, its errno is the driver's status.
+        Cancelled or failed, the station is left disconnected, so that nothing goes on behind the caller's back.
         """
         if self.is_up and self._ssid == ssid:
             return
@@ -80,6 +82,35 @@ class Wifi:
                 self._disconnect()
         self._ssid = ssid
         self._trace.add(tr.WIFI_UP, ticks_diff(self._ports.ticks_ms(), start_ms))
+
+    def scan(self):
+        """[(ssid, rssi_dbm, is_open)] of the networks in the air, the strongest first, each name once; hidden ones and
+        names that are no UTF-8 are left out. BLOCKS the loop for some seconds. LinkError when the radio refuses.
+        """
+        try:
+            self._wlan.active(True)
+            found = self._wlan.scan()
+        except OSError as error:
+            raise LinkError("no scan now (%s): the radio is connecting, try again" % error, errors.WIFI)
+        best = {}
+        for entry in found:
+            try:
+                name = bytes(entry[0]).decode()
+            except UnicodeError:
+                continue
+            if name and "\0" not in name and (name not in best or entry[3] > best[name][1]):
+                best[name] = (name, entry[3], entry[4] == 0)
+        return sorted(best.values(), key=lambda network: -network[1])
+
+    def details(self):
+        """(ssid, address, rssi_dbm) of the network that is up; ("", "", 0) when none is."""
+        if not self.is_up:
+            return "", "", 0
+        try:
+            rssi_dbm = self._wlan.status("rssi")
+        except (OSError, ValueError, TypeError):
+            rssi_dbm = 0
+        return self._ssid or "", self._wlan.ifconfig()[0], rssi_dbm
 
     async def _begin(self, ssid, password):
         try:
@@ -144,11 +175,13 @@ class Wifi:
 
     def _verdict(self, ssid, status):
         if status in _CAUSES:
-            return _failed(ssid, "%s (status %d)" % (_CAUSES[status], status), status=status)
+            text = _CAUSES[status]
+            return _failed(ssid, "%s (status %d)" % (text, status), None, status, _KINDS.get(text, errors.WIFI))
         if status:
             return _failed(ssid, "the driver gives up with status %d" % status, status=status)
         if self._is_associated():
-            return _failed(ssid, "no address: the network gave none in time, check its DHCP server")
+            text = "no address: the network gave none in time, check its DHCP server"
+            return _failed(ssid, text, kind=errors.ADDRESS)
         return _failed(ssid, "no answer in time: check the signal and wifi_ssid")
 
     def _is_associated(self):
@@ -158,9 +191,9 @@ class Wifi:
             return False
 
 
-def _failed(ssid, text, error=None, status=0):
+def _failed(ssid, text, error=None, status=0, kind=errors.WIFI):
     if error is not None and error.args and isinstance(error.args[0], int):
         status = error.args[0]
     if not ssid:
         return LinkError("Wi-Fi is not set up: write wifi_ssid and wifi_password", errors.WIFI, status)
-    return LinkError('Wi-Fi "%s": %s' % (ssid, text), errors.WIFI, status)
+    return LinkError('Wi-Fi "%s": %s' % (ssid, text), kind, status)

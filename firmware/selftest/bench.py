@@ -61,6 +61,11 @@ class Bench:
         pin = self.machine.Pin
         return pin(number, pin.IN, pin.PULL_UP if pull_up else pin.PULL_DOWN)
 
+    def pixel(self, data):
+        import neopixel
+
+        return neopixel.NeoPixel(self.machine.Pin(data["pin"], self.machine.Pin.OUT), data["count"])
+
     def mic(self):
         """The open microphone; the same one until close_sound()."""
         if self._mic is None:

@@ -13,10 +13,13 @@ _POLL_MS = const(2)
 _ROUND_MS = const(20)
 _NOW_MS = const(3)  # a call that returns at once; a blocking one waits for a block: 16 ms
 _RATE_MS = const(2000)
+_RATE_TRIES = const(4)
+_HELD_UP_MS = const(30)  # either buffer holds 60 ms
 _RATE_LIMIT_PERCENT = 1.5
 _STOP_LIMIT_MS = const(20)
 _STOPS = const(5)
-_FRAMES = const(50)
+_FRAMES = const(25)
+_ROUNDS = const(8)
 _FRAME_LIMIT_US = const(10_000)  # half of the 20 ms that such a pair lasts
 _PAUSE_LIMIT_MS = const(250)
 
@@ -36,8 +39,6 @@ async def i2s(bench):
         is_ready = speaker.is_flagged()
         await bench.ports.sleep_ms(_POLL_MS)
     figures["ready_flag_after_ms"] = ticks_diff(bench.ports.ticks_ms(), began_ms) if is_ready else -1  # -1: never
-    if longest_ms > _NOW_MS:
-        raise Failed("a write took %d ms: I2S blocks on this image, use a MicroPython from 1.24 on" % longest_ms)
     # One block is being played, and one may be handed over during the filling.
     if not speaker.dma_frames - 2 * _BLOCK_FRAMES <= frames <= speaker.dma_frames + _BLOCK_FRAMES:
         raise Failed("the DMA took %d frames where %d were planned: report this" % (frames, speaker.dma_frames))
@@ -55,6 +56,8 @@ async def _fill(bench, speaker, block):
         before_ms = bench.ports.ticks_ms()
         n = speaker.write(block)
         longest_ms = max(longest_ms, ticks_diff(bench.ports.ticks_ms(), before_ms))
+        if longest_ms > _NOW_MS:
+            raise Failed("a write took %d ms: I2S blocks on this image, use a MicroPython from 1.24 on" % longest_ms)
         taken += n
         if n == 0 and taken:
             return longest_ms, taken // 2
@@ -68,18 +71,13 @@ async def _fill(bench, speaker, block):
 async def clocks(bench):
     """Microphone and loudspeaker keep their rates, side by side, by the chip's own clock."""
     mic, speaker = bench.mic(), bench.speaker()
-    silence = memoryview(bytes(_BLOCK_BYTES))
-    sink = memoryview(bytearray(2048))
-    await _fill(bench, speaker, silence)
-    while mic.readinto(sink):
-        pass
-    heard = played = 0
-    began_ms = bench.ports.ticks_ms()
-    while ticks_diff(bench.ports.ticks_ms(), began_ms) < _RATE_MS:
-        heard += mic.readinto(sink) // 2
-        played += speaker.write(silence) // 2
-        await bench.ports.sleep_ms(_POLL_MS)
-    took_ms = ticks_diff(bench.ports.ticks_ms(), began_ms)
+    await _fill(bench, speaker, memoryview(bytes(_BLOCK_BYTES)))
+    took_ms = heard = played = 0
+    for _ in range(_RATE_TRIES):
+        took_ms, heard, played, longest_pass_ms = await _count_frames(bench, mic, speaker)
+        bench.figures["longest_pass_ms"] = longest_pass_ms
+        if longest_pass_ms < _HELD_UP_MS:  # else a buffer may have run over, which says nothing of the clocks
+            break
     wrong = []
     for name, frames, rate_hz in (("mic", heard, mic.rate_hz), ("speaker", played, SPEAKER_HZ)):
         measured_hz = frames * 1000 // took_ms
@@ -88,6 +86,24 @@ async def clocks(bench):
             wrong.append("%s runs at %d Hz instead of %d" % (name, measured_hz, rate_hz))
     if wrong:
         raise Failed("; ".join(wrong) + ": a pin of that bus is wrong, or the loop is held up")
+
+
+async def _count_frames(bench, mic, speaker):
+    """(ms, frames heard, frames played, longest pass of the loop in ms) of _RATE_MS and a little."""
+    silence = memoryview(bytes(_BLOCK_BYTES))
+    sink = memoryview(bytearray(2048))
+    while mic.readinto(sink) or speaker.write(silence):
+        pass
+    heard = played = longest_ms = 0
+    last_ms = began_ms = bench.ports.ticks_ms()
+    while ticks_diff(last_ms, began_ms) < _RATE_MS:
+        heard += mic.readinto(sink) // 2
+        played += speaker.write(silence) // 2
+        await bench.ports.sleep_ms(_POLL_MS)
+        now_ms = bench.ports.ticks_ms()
+        longest_ms = max(longest_ms, ticks_diff(now_ms, last_ms))
+        last_ms = now_ms
+    return ticks_diff(last_ms, began_ms), heard, played, longest_ms
 
 
 async def stop(bench):
@@ -110,7 +126,7 @@ async def frames(bench):
     """20 ms of sound up and 20 ms down cost less than half of 20 ms. Measured with the speaker's own parts."""
     from . import load
 
-    up_us, down_us = load.frame_costs_us(bench.ports, _FRAMES)
+    up_us, down_us = load.frame_costs_us(bench.ports, _FRAMES, _ROUNDS)
     bench.figures["kernels"] = kernels.IMPLEMENTATION
     bench.figures["uplink_us_per_frame"] = up_us
     bench.figures["player_us_per_frame"] = down_us

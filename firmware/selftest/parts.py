@@ -92,9 +92,7 @@ async def led(bench):
     data = bench.need_board()["led"]
     if data is None:
         raise Skipped("this board has no LED")
-    import neopixel
-
-    pixel = neopixel.NeoPixel(bench.machine.Pin(data["pin"], bench.machine.Pin.OUT), data["count"])
+    pixel = bench.pixel(data)
     for colour in ((_LEVEL, 0, 0), (0, _LEVEL, 0), (0, 0, _LEVEL), (0, 0, 0)):
         pixel.fill(colour)
         pixel.write()

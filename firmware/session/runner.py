@@ -248,6 +248,7 @@ class Runner:
             "fail": self._fail,
             "finish": self._finish,
             "flush": self._flush,
+            "give_up": self._give_up,
             "hear_nothing": self._hear_nothing,
             "interrupt": self._interrupt,
             "judge_tap": self._judge_tap,
@@ -315,7 +316,14 @@ class Runner:
         if self._mode != "free" and self._uplink.is_unsent:  # not asked yet, so there is nothing to cancel
             self._uplink.abort()
             self._link.send(self._cloud.clear())
-        message = self._cloud.interrupt(self._ports.ticks_ms())
+        self._send(self._cloud.interrupt(self._ports.ticks_ms()))
+
+    def _give_up(self):
+        """The answer did not come in its time."""
+        self._trace.add(tr.CANCEL)
+        self._send(self._cloud.give_up(self._ports.ticks_ms()))
+
+    def _send(self, message):
         if message is not None:
             self._link.send(message)
 

@@ -280,13 +280,13 @@ def test_a_tool_call_is_read_and_answered_in_one_message():
 def test_error_codes_fall_into_classes():
     expected = {
         4000: errors.CONFIG, 4100: errors.TOKEN, 4009: errors.BUSY, 4020: errors.BUSY, 5000: errors.BUSY,
-        4008: errors.REFUSED, 4015: errors.REFUSED, 4027: errors.REFUSED, 4028: errors.REFUSED, 4101: errors.REFUSED,
+        4008: errors.REFUSED, 4015: errors.AGENT, 4027: errors.REFUSED, 4028: errors.REFUSED, 4101: errors.REFUSED,
         4014: errors.TURN, 123456: errors.TURN,
     }  # fmt: skip
     for code, kind in expected.items():
         c = Conversation().ready()
         event = c.hear("error", {"code": code, "msg": "reason"})
-        assert event == (events.LINK_LOST if kind in (errors.TOKEN, errors.REFUSED) else events.FAILED), code
+        assert event == (events.LINK_LOST if kind in (errors.TOKEN, errors.REFUSED, errors.AGENT) else events.FAILED), code
         assert c.coze.error.kind == kind and c.coze.error.code == code and c.coze.error.log_id == "log7"
         assert "reason" in c.coze.error.text and str(code) in c.coze.error.text
 

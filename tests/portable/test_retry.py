@@ -47,7 +47,7 @@ def test_a_working_connection_starts_anew():
 
 def test_what_only_a_person_can_change_waits_longest():
     network = max(delays(errors.CONNECT, 20, highest))
-    for kind in (errors.TOKEN, errors.REFUSED, errors.CONFIG):
+    for kind in (errors.TOKEN, errors.REFUSED, errors.AGENT, errors.CONFIG):
         assert min(delays(kind, 5, lowest)) > network
 
 

@@ -149,6 +149,17 @@ def test_a_question_that_never_gets_an_answer_does_not_cost_the_next_one():
     assert book.start("two") == LIVE
 
 
+def test_an_answer_that_was_waited_for_in_vain_does_not_cost_the_next_ones():
+    """It would otherwise be confounded with the next question's, that with the one after it, and so on."""
+    book = Book()
+    for question in (b"one", b"two", b"three"):
+        book.ask()
+        book.give_up(book.clock.ms)
+    assert book.start("three") == DEAD, "it is silent as long as nothing else was asked"
+    book.ask()
+    assert book.start("four") == LIVE and book.audio("four")
+
+
 def test_an_empty_transcript_settles_what_is_owed():
     book = Book()
     book.ask()

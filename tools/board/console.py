@@ -86,7 +86,7 @@ class Console:
     # -- commands
 
     def ask(self, command, timeout_s=ANSWER_WAIT_S):
-        """Send {"do": ..., ...} and return the reply. Refused when the speaker says no, ConsoleLost when it is silent."""
+        """Send {"do": ..., ...} and return the reply. Refused when the speaker says no, ConsoleLost when it is mute."""
         asked = self._send(command)
         return self._reply_to(asked, command["do"], timeout_s)
 

@@ -152,6 +152,11 @@ class Repl:
                 raise TransportExecError(out, error.decode("utf-8", "replace"))
         return out.decode("utf-8", "replace").replace("\r\n", "\n")
 
+    def type(self, data):
+        """Send bytes to the standard input of the code that exec() runs, from its on_output."""
+        with self._guard("answering"):
+            self._transport.serial.write(data)
+
     def eval(self, expression, timeout_s=10):
         """Value of an expression whose repr is a literal."""
         text = self.exec("print(repr(%s))" % expression, timeout_s)

@@ -5,6 +5,8 @@ import asyncio
 import contextlib
 import json
 import os
+import re
+import shlex
 import signal
 import ssl
 import sys
@@ -24,6 +26,13 @@ In ptt_hold mode a press lasts until the space bar is struck again: a terminal k
 When stdin is no terminal, its lines are script commands (press, release, say FILE.wav, ...).
 With --mic FILE.wav the file is said at every press.
 
+--report FILE.html leaves a page to open in any browser, also when the run fails or is ended by Ctrl-C: states, button,
+both sounds, the ring with its underruns, what was said and the latencies of every turn, on one time line.
+
+examples:
+  python -m tools sim --mic question.wav --report run.html     ask with the space bar, then look at run.html
+  python -m tools sim --script talk.txt --interpreter micropython --report run.html
+
 script commands:
 """
 
@@ -32,7 +41,7 @@ def run_cli(arguments):
     """Exit code 0 when the speaker ended in order and reported no error of its settings, 1 otherwise, 2 wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        return asyncio.run(_run(options))
+        return asyncio.run(_run(options, arguments))
     except (world_script.ScriptError, wav.WavError) as error:
         raise ToolError(str(error)) from None
 
@@ -67,6 +76,7 @@ def _parser():
     add("--heapsize", metavar="SIZE", help="heap of MicroPython, for example 384k")
     add("--epoch", type=int, choices=(1970, 2000), default=2000, help="where the chip's clock begins (default: 2000)")
     add("--never-ready", action="store_true", help="I2S never says that it is ready (octal PSRAM, micropython#16029)")
+    add("--report", metavar="FILE.html", help="draw the run as one page: what happened when, and every latency")
     add("--trace", metavar="FILE", help="write every trace event")
     add("--keep", metavar="FOLDER", help="keep config.json (without secrets) and run.json there")
     add("--json", action="store_true", help="print the speaker's reports as they are, one JSON object a line")
@@ -74,9 +84,10 @@ def _parser():
     return parser
 
 
-async def _run(options):
+async def _run(options, arguments):
     config = _config(options)
     text = _script(options.script)
+    runner.check_writable(options.report)
     async with contextlib.AsyncExitStack() as stack:
         cloud, roots = await _cloud(options, config, stack)
         show = screen.make(options.json, is_micropython=options.interpreter != "cpython")
@@ -102,11 +113,30 @@ async def _run(options):
             heapsize=options.heapsize,
             epoch=options.epoch,
             trace=options.trace,
+            is_witnessed=bool(options.report),
             keep=options.keep,
             world={"noise_peak": options.noise, "is_never_ready": options.never_ready},
         )
     show.end(result)
+    if options.report:
+        _write_report(options, arguments, result)
+        show.note("%s shows this run: open it in a browser" % options.report)
     return EXIT_FAILED if result.exit_code else 0
+
+
+def _write_report(options, arguments, result):
+    from tools.timeline import live, page
+
+    what = os.path.basename(options.script) if options.script else "a live run"
+    mode = next((report["mode"] for report in result.of_kind("boot") if "mode" in report), "")
+    title = "Pipit: %s on %s%s" % (what, options.interpreter, ", " + mode if mode else "")
+    command = "python -m tools sim " + shlex.join(_public(word) for word in arguments)
+    page.write(options.report, [live.from_run(result, title, command)])
+
+
+def _public(word):
+    """An argument as it may be shown: the address of a cloud without what may be a secret in it."""
+    return re.sub(r"[?#].*", "", re.sub(r"//[^/]*@", "//", word)) if word.startswith(("ws:", "wss:")) else word
 
 
 def _on_signal(quit_run):

@@ -13,6 +13,7 @@ SETTINGS.json, written by tools.sim.runner:
     keyboard    true: script lines come on stdin, its end ends the run
     script      {"name", "text"} or null
     trace       path for the whole event trace as text, or null
+    witness     path for what witness.py writes down, or null
     world       keywords of simworld.world.World
 
 Reports of the speaker go to stdout, one JSON object a line. Exit codes: 0 ended in order (quit, Ctrl-C, end of the
@@ -55,10 +56,17 @@ def main(path):
     from simworld import script, world
 
     here = world.current = world.World(**settings["world"])
+    watcher = None
+    if settings["witness"]:
+        import witness
+
+        watcher = witness.Witness(here, settings["witness"])
     is_prepared = False
     try:
         set_up_person(here, settings)
         set_up_firmware(here, settings)
+        if watcher is not None:
+            watcher.watch_firmware()
         is_prepared = True
     except script.ScriptError as error:
         here.end("bad script", str(error))

@@ -37,6 +37,7 @@ class Result:
     stderr        text, its last 64 KB
     run           the child's summary (simworld.world.World.summary), {} when it could not write one
     speaker, mic  sound.Record summaries out of `run`: wav, rate_hz, samples, spans, last_sound
+    witness       what tools/sim/witness.py wrote down, "" unless asked for; tools/timeline/live.py reads it
     seconds       wall time of the child
     """
 
@@ -46,6 +47,7 @@ class Result:
         self.output = []
         self.stderr = ""
         self.run = {}
+        self.witness = ""
         self.seconds = 0.0
         self.is_timed_out = False
         self.command = []
@@ -119,6 +121,7 @@ async def run(
     heapsize=None,
     epoch=1970,
     trace=None,
+    is_witnessed=False,
     keep=None,
     roots=None,
     app_root=ROOT,
@@ -140,6 +143,7 @@ async def run(
     heapsize     for MicroPython's -X heapsize, e.g. "384k"
     epoch        1970 or 2000: the chip's, see design decision "unix_s"
     trace        where to write the whole event trace
+    is_witnessed collect what the page of a run needs (Result.witness), also of a run that fails
     keep         copy the run folder there afterwards; config.json without its secrets
     roots        folder of DER files, instead of the cloud's
     app_root     tree of the firmware; main: the program, its main.py unless given
@@ -150,7 +154,7 @@ async def run(
     folder = tempfile.mkdtemp(prefix="pipit-sim-")  # mode 0700
     try:
         for path in (speaker, mic_record, trace):
-            _check_writable(path)
+            check_writable(path)
         clips = _prepare_clips(commands, clips_dir, folder)
         press_clip = None if mic in (None, "silence") else _mic_clip(mic, "mic", folder)
         _write_config(config or {}, cloud, folder)
@@ -165,6 +169,7 @@ async def run(
             "keyboard": True,  # its end tells the child that we are gone
             "script": None if script is None else {"name": script_name, "text": script},
             "trace": _absolute(trace),
+            "witness": os.path.join(folder, "witness.txt") if is_witnessed else None,
             "world": dict(
                 {
                     "speaker_wav": _absolute(speaker),
@@ -183,6 +188,10 @@ async def run(
         with contextlib.suppress(OSError, ValueError):
             with open(settings["run_json"], encoding="utf-8") as file:
                 result.run = json.load(file)
+        if is_witnessed:
+            with contextlib.suppress(OSError):
+                with open(settings["witness"], encoding="utf-8", errors="replace") as file:
+                    result.witness = file.read()
         if keep:
             _keep(folder, keep)
         return result
@@ -252,7 +261,7 @@ def _mic_clip(path, name, folder):
     return target
 
 
-def _check_writable(path):
+def check_writable(path):
     """Say now that a file cannot be written, and leave none of an earlier run behind."""
     if path:
         try:

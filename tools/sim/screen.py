@@ -98,7 +98,7 @@ class _Scroll:
         return [("pipit  ", "bold cyan"), (report["text"], "")]
 
     def _turn(self, report):
-        left_out = ("kind", "t_ms")
+        left_out = ("kind", "t_ms", "began_ms")
         fields = ["%s %s" % (key, report[key]) for key in report if key not in left_out]
         return [("turn   ", "dim"), (", ".join(fields), "dim")]
 

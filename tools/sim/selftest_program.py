@@ -42,7 +42,7 @@ class Person:
             return lit[-3:] == [0, 1, 2]
         if name == "beep":
             record = self._here.speaker
-            return record.last_sound > record.at - record.rate_hz  # within the last second
+            return 0 <= record.at - record.last_sound < record.rate_hz and record.last_sound >= 0  # in the last second
         self._press_at_us = self._here.now_us() + _PRESS_AFTER_US
         self._release_at_us = self._press_at_us + _PRESS_US
         return True
@@ -120,19 +120,26 @@ def silent_mic(here):
 
 def stuck_mic(here):
     """A constant lies under the noise."""
-    here.ear = Ear(_constant(9000))
+    noise = _noise(40)
+
+    def fill(mv):
+        noise(mv)
+        for i in range(1, len(mv), 2):
+            mv[i] = mv[i] + 35 & 0xFF  # 35 x 256
+
+    here.ear = Ear(fill)
 
 
 def loud_mic(here):
     """The room, or the supply, is loud."""
-    here.ear = Ear(_noise(2000))
-    here.ear = Ear(lambda mv: _shift_up(mv, _noise(2000)))
+    noise = _noise(2000)
 
+    def fill(mv):
+        noise(mv)
+        for i in range(1, len(mv), 2):
+            mv[i] = mv[i] << 2 & 0xFF  # four times as loud, with some clipping
 
-def _shift_up(mv, fill):
-    fill(mv)
-    for i in range(1, len(mv), 2):
-        mv[i] = mv[i] << 3 & 0xFF
+    here.ear = Ear(fill)
 
 
 def dead_mic(here):

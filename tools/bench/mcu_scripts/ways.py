@@ -116,14 +116,14 @@ def up_baseline(codec_name, gain_q8):
 
 
 def delta(audio):
-    data = {
-        "id": "7500000000000000002", "conversation_id": "7500000000000000004", "role": "assistant", "type": "answer",
-        "content": binascii.b2a_base64(audio).strip().decode(), "content_type": "audio", "chat_id": _CHAT_ID,
-    }  # fmt: skip
-    return json.dumps({
-        "id": "7500000000000000003", "event_type": "conversation.audio.delta", "data": data,
-        "detail": {"logid": "20250101000000ABCDEF0123456789ABCD"},
-    }).encode()  # fmt: skip
+    """A message of the cloud, its members in the documented order."""
+    content = binascii.b2a_base64(audio).strip().decode()
+    return (
+        '{"id":"7500000000000000003","event_type":"conversation.audio.delta","data":{"id":"7500000000000000002",'
+        '"conversation_id":"7500000000000000004","role":"assistant","type":"answer","content":"%s",'
+        '"content_type":"audio","chat_id":"%s"},"detail":{"logid":"20250101000000ABCDEF0123456789ABCD"}}'
+        % (content, _CHAT_ID)
+    ).encode()
 
 
 class Down:
@@ -139,6 +139,8 @@ class Down:
         n = len(payload)
         self.payload = payload
         self.wire = bytes([0x81, 126, n >> 8, n & 0xFF]) + payload
+        self.ring = ByteRing(6000)
+        self.coze = coze.Coze(Config, "", self.ring)
         self.protocol = ws_protocol.WSProtocol(6144, 65536)
         self.protocol.handshake("x", "/", {}, bytes(16))
         answer = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
@@ -147,8 +149,6 @@ class Down:
         self.protocol.fed(len(answer))
         assert self.protocol.next_event() == ws_protocol.OPEN
         assert self.protocol.next_event() == ws_protocol.NONE
-        self.coze = coze.Coze(Config)
-        self.ring = ByteRing(6000)
 
     def prepare(self):
         self.ring.clear()
@@ -160,7 +160,7 @@ class Down:
         protocol.next_event()
         coze = self.coze
         if coze.receive(protocol.buf, protocol.start, protocol.n, 0) == "audio":
-            self.ring.write_from(protocol.buf, coze.audio_n, coze.audio_at)
+            self.ring.write_from(coze.audio_buf, coze.audio_n, coze.audio_at)
         protocol.next_event()
 
 

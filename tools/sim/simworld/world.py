@@ -118,6 +118,7 @@ class World:
     wifi_ms         how long the station takes to join and to get an address
     ssid, password  of the access point; None accepts any
     is_clock_set    False: the chip thinks it is 2000-01-01 until ntptime.settime()
+    true_unix_s     the true time at the start, in seconds since 1970; None: the host's
     bounce_ms       of the keys
     clips           name in the script -> path of the file
     press_clip      said at every press (the --mic option); None: only `say` makes sound
@@ -136,6 +137,7 @@ class World:
         ssid=None,
         password=None,
         is_clock_set=False,
+        true_unix_s=None,
         bounce_ms=5,
         clips=None,
         press_clip=None,
@@ -179,7 +181,7 @@ class World:
         self._quit_at_us = 0
         self._state_since_us = 0
         self._last_report = ""
-        self._host_start_s = _unix_s()
+        self._host_start_s = _unix_s() if true_unix_s is None else true_unix_s
         self._unix_start_s = self._host_start_s if is_clock_set else _EPOCH_2000_S
 
     # ---- clock

@@ -20,10 +20,4 @@ def collector_pauses(run, p):
 @fault("slow_cpu", DEVICE, step_us=(300, 1500), for_ms=(10_000, 30_000))
 def slow_cpu(run, p):
     """Each step of each task takes its time."""
-    old = run.loop.step_us
-    run.loop.step_us = p["step_us"]
-
-    def back():
-        run.loop.step_us = old
-
-    return back
+    return run.turn(run.loop, "step_us", p["step_us"])

@@ -5,14 +5,7 @@ from . import NETWORK, fault
 
 def _knob(run, name, value):
     """Turn a knob of the weather; what is returned turns it back."""
-    weather = run.network.weather
-    old = getattr(weather, name)
-    setattr(weather, name, value)
-
-    def back():
-        setattr(weather, name, old)
-
-    return back
+    return run.turn(run.network.weather, name, value)
 
 
 @fault("latency", NETWORK, ms=(80, 900), for_ms=(5000, 30_000))

@@ -1,0 +1,196 @@
+"""Runs on a real MicroPython, behind tests/repl_stand_in.py: the chip that executes what the board is asked to.
+
+Arguments: flash file, blocks, number of the pipe with questions, of the pipe for answers, writes until the power goes,
+machine text, flash bytes, PSRAM bytes, version. A question is a letter (C code, F file), a length, a text; an answer a
+letter (B begun, D done, E exited, R reset, X power gone), the number of the question, the writes so far, a length, the
+text of the error.
+"""
+
+import io
+import os
+import struct
+import sys
+
+import vfs
+
+BLOCK_BYTES = 4096
+flash_file = open(sys.argv[1], "r+b")
+questions = open("/dev/fd/" + sys.argv[3], "rb")
+answers = open("/dev/fd/" + sys.argv[4], "wb")
+
+
+class Reset(BaseException):
+    pass
+
+
+class Flash:
+    """A block device in a file, as esp32.Partition is one; counts writes and loses the power in the middle of one."""
+
+    def __init__(self, blocks, left):
+        self.blocks = blocks
+        self.left = left
+        self.writes = 0
+
+    def readblocks(self, number, buffer, offset=0):
+        flash_file.seek(number * BLOCK_BYTES + offset)
+        flash_file.readinto(buffer)
+
+    def writeblocks(self, number, buffer, offset=0):
+        flash_file.seek(number * BLOCK_BYTES + offset)
+        self._count(buffer)
+        flash_file.write(buffer)
+
+    def ioctl(self, request, argument):
+        if request == 4:
+            return self.blocks
+        if request == 5:
+            return BLOCK_BYTES
+        if request == 6:
+            flash_file.seek(argument * BLOCK_BYTES)
+            self._count(_ERASED)
+            flash_file.write(_ERASED)
+        return 0
+
+    def _count(self, buffer):
+        if self.writes >= self.left:
+            flash_file.write(memoryview(buffer)[: len(buffer) // 2])
+            answer("X", "")
+            while True:  # until the stand-in ends this process: nothing is written any more
+                pass
+        self.writes += 1
+
+
+_ERASED = b"\xff" * BLOCK_BYTES
+
+
+def answer(word, error):
+    error = error.encode()
+    answers.write(word.encode() + struct.pack("<III", number, flash.writes, len(error)) + error)
+
+
+class Machine:
+    """The part of `machine` that tools ask for."""
+
+    @staticmethod
+    def reset():
+        raise Reset
+
+    @staticmethod
+    def soft_reset():
+        raise SystemExit
+
+    @staticmethod
+    def unique_id():
+        return b"\x7c\xdf\xa1\x00\x00\x01"
+
+    @staticmethod
+    def freq():
+        return 240000000
+
+
+class Esp:
+    @staticmethod
+    def flash_size():
+        return int(sys.argv[7])
+
+
+class Esp32:
+    HEAP_DATA = 4
+
+    @staticmethod
+    def idf_heap_info(kind):
+        """(total, free, largest, smallest ever) of each region: two of internal RAM, and the PSRAM when there is one."""
+        regions = [(277304, 90000, 65536, 80000), (22308, 20000, 19000, 20000)]
+        psram = int(sys.argv[8])
+        if psram:
+            regions.append((psram - 40 * 1024, psram // 2, psram // 2, psram // 2))
+        return regions
+
+
+class Sys:
+    """`sys` of the board: everything else is the real one's."""
+
+    platform = "esp32"
+
+    class implementation:
+        name = "micropython"
+        version = tuple(int(part) for part in sys.argv[9].split(".")) + ("",)
+        _machine = sys.argv[6]
+        _mpy = sys.implementation._mpy & 0xFF | 10 << 10  # 10: xtensawin
+
+    def __getattr__(self, name):
+        return getattr(_sys, name)
+
+
+_sys = sys
+flash = Flash(int(sys.argv[2]), int(sys.argv[5]))
+vfs.umount("/")
+try:
+    vfs.mount(flash, "/")
+except OSError:
+    vfs.VfsLfs2.mkfs(flash)
+    vfs.mount(flash, "/")
+os.chdir("/")
+_sys.path[:] = ["", ".frozen", "/lib"]
+_sys.modules["machine"] = Machine()
+_sys.modules["esp"] = Esp()
+_sys.modules["esp32"] = Esp32()
+_sys.modules["sys"] = Sys()
+shared = {"__name__": "__main__"}
+
+
+def run(kind, text):
+    if kind == b"F":
+        try:
+            with open(text) as file:
+                code = file.read()
+        except OSError:
+            return
+        exec(compile(code, text.lstrip("/"), "exec"), shared)
+    else:
+        exec(compile(text, "<stdin>", "exec"), shared)
+
+
+def error_text(error):
+    """As the board prints it: without the frames of this file."""
+    buffer = io.StringIO()
+    _sys.print_exception(error, buffer)
+    lines = buffer.getvalue().split("\n")
+    return "\n".join(line for line in lines if "board_child.py" not in line)
+
+
+def ask():
+    """The next question, None at the end."""
+    kind = questions.read(1)
+    return (kind, questions.read(struct.unpack("<I", questions.read(4))[0]).decode()) if kind else None
+
+
+def execute(kind, text):
+    try:
+        answer("B", "")
+        run(kind, text)
+    except Reset:
+        return "R", ""
+    except SystemExit:
+        return "E", ""
+    except BaseException as raised:
+        return "D", error_text(raised)
+    return "D", ""
+
+
+# A Ctrl-C that comes just as the code ends is raised here. It can interrupt nothing but the wait for the next question
+# or the sending of an answer, which is then sent again; the stand-in knows by the number that it has it already.
+number = 0
+result = "D", ""
+while True:
+    try:
+        if result is None:
+            question = ask()
+            if question is None:
+                break
+            number += 1
+            result = execute(*question)
+        answer(*result)
+        result = None
+    except KeyboardInterrupt:
+        pass

@@ -1,0 +1,113 @@
+"""After a restart: watch the speaker until it is online, or say which step failed and what helps."""
+
+import time
+
+from tools import ToolError
+from tools.board.console import NoConsole, Refused, wait_for_console
+
+START_WAIT_S = 30.0  # the loader, 2 s of plain REPL, and the judging of the settings
+ONLINE_WAIT_S = 90.0
+_STATUS_EVERY_S = 1.0
+ONLINE = ("idle", "standby")
+
+# error kind: (the step that failed, what helps, how many times it may come before it counts)
+STEPS = {
+    "config": ("settings", "run provision again with the value that it names", 1),
+    "password": ("Wi-Fi password", "type it again: provision --wifi-name NAME asks for it; small and capital letters"
+                 " differ", 1),
+    "network": ("Wi-Fi name", "is it spelled exactly so, in reach, and a 2.4 GHz network? An ESP32-S3 hears no 5 GHz", 2),
+    "address": ("Wi-Fi address", "restart the access point; does it let in new devices?", 2),
+    "wifi": ("Wi-Fi", "move the speaker nearer to the access point, restart both", 2),
+    "clock": ("clock", "does this network let time servers through (UDP port 123)? Another one: --set ntp_host=HOST", 2),
+    "dns": ("name of the cloud", "is the access point itself online? Is cloud_url spelled right?", 2),
+    "connect": ("way to the cloud", "is the access point itself online, or a firewall in between?", 2),
+    "tls": ("certificate of the cloud", "provision --renew-roots fetches the right ones", 1),
+    "timeout": ("answer of the cloud", "try again; a weak Wi-Fi signal does this too", 2),
+    "protocol": ("answer of the cloud", "is cloud_url the address of an agent's WebSocket?", 2),
+    "busy": ("answer of the cloud", "it is overloaded: the speaker goes on trying by itself", 3),
+    "token": ("token", "make a new access token with the permission to chat, then provision it: it is asked for", 1),
+    "agent": ("agent", "publish it to the API channel, and look at its id", 1),
+    "refused": ("agent", "look at the token's permissions, the agent's workspace and the account's quota", 1),
+}  # fmt: skip
+
+
+def until_online(port, note, start_wait_s=START_WAIT_S, online_wait_s=ONLINE_WAIT_S, clock=time.monotonic):
+    """The speaker's status when it is online. ToolError with step, cause and cure when it does not get there.
+
+    note(text) is told every state on the way.
+    """
+    try:
+        console = wait_for_console(port, start_wait_s)
+    except NoConsole as error:
+        raise ToolError(
+            "the settings are written, but no speaker answers after the restart (%s). Is the application on the"
+            " board? `python -m tools deploy` puts it there, `python -m tools monitor` shows what it says" % error
+        ) from None
+    with console:
+        return _Watch(console, note, clock).run(online_wait_s)
+
+
+class _Watch:
+    def __init__(self, console, note, clock):
+        self._console = console
+        self._note = note
+        self._clock = clock
+        self._counts = {}
+        self._state = ""
+        self._last_error = None
+
+    def run(self, wait_s):
+        deadline_s = self._clock() + wait_s
+        while self._clock() < deadline_s:
+            status = self._status()
+            if status is not None:
+                self._enter(status.get("state"))
+                self._judge_status(status.get("last_error"))
+                if self._state in ONLINE:
+                    return status
+            self._listen()
+        raise ToolError(
+            "the speaker is not online after %d s; it goes on trying. Its last state: %s%s"
+            % (wait_s, self._state or "unknown", "; " + self._last_error[1] if self._last_error else "")
+        )
+
+    def _status(self):
+        try:
+            return self._console.ask({"do": "status"})
+        except Refused:
+            return None  # not that far yet
+
+    def _listen(self):
+        """Reports until the next look at the status is due."""
+        until_s = self._clock() + _STATUS_EVERY_S
+        while self._clock() < until_s:
+            report = self._console.next_report(until_s - self._clock())
+            if report is None:
+                return
+            if report["kind"] == "state":
+                self._enter(report.get("state"))
+                if self._state in ONLINE:
+                    return
+            elif report["kind"] == "error":
+                self._judge(str(report.get("error_kind")), str(report.get("text")))
+
+    def _enter(self, state):
+        if state and state != self._state:
+            self._state = state
+            self._note(state + " ...")
+
+    def _judge_status(self, error):
+        """last_error of the status: reported before we listened, or known already."""
+        if isinstance(error, dict):
+            found = (str(error.get("error_kind")), str(error.get("text")))
+            if found != self._last_error:
+                self._judge(*found)
+
+    def _judge(self, kind, text):
+        self._last_error = (kind, text)
+        step, cure, limit = STEPS.get(kind, ("", "", 0))
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if not limit or self._counts[kind] < limit:
+            self._note("%s: %s" % (step or kind, text))
+            return
+        raise ToolError("it failed at the %s: %s\n  What helps: %s." % (step, text, cure))

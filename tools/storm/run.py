@@ -1,0 +1,345 @@
+"""One run: a seed, a plan and some minutes become a speaker, a person, a network, a cloud, and what came of them."""
+
+import asyncio
+import gc
+import hashlib
+import json
+import random
+import tempfile
+from array import array
+
+import numpy
+
+from tools.cloud import protocol
+from tools.storm import checks, plans, standins
+from tools.storm.cloud_end import CloudEnd, Portal
+from tools.storm.knobs import Knobs
+from tools.storm.loop import Clock, Loop, Stuck
+from tools.storm.network import Network
+from tools.storm.person import Person
+from tools.storm.room import Room
+from tools.storm.stage import Stage
+
+UNIX_START_S = 1_800_000_000
+TOKEN = "pat_never-to-be-seen-in-a-storm-4711"
+WIFI_PASSWORD = "never-to-be-seen-in-the-air"
+TICK_MS = 100
+LAST_LINES = 60
+_COLLECT_MS = 12  # of an undisturbed collection
+_TICKS_PERIOD = 1 << 30
+
+_MODES = ("ptt_hold", "ptt_hold", "ptt_toggle", "free")
+_BOARDS = ("bread_compact_wifi", "sim")
+_CODECS = (("pcm", "pcm", 16000), ("g711a", "g711a", 8000), ("pcm", "pcm", 24000), ("g711u", "g711u", 8000),
+           ("g711a", "pcm", 16000), ("pcm", "g711a", 8000))  # fmt: skip
+_PACINGS = (
+    {"pacing_frames": 17, "pacing_frame_ms": 60}, {"pacing_frames": 22, "pacing_frame_ms": 50}, {"pacing_frames": 0},
+)  # fmt: skip
+
+
+class Job:
+    """What a run is made from. settings: of config.json, over those that the seed draws; faults: plans.Planned, or
+    None to draw them."""
+
+    def __init__(self, seed, plan="all", minutes=5.0, faults=None, settings=None):
+        self.seed = seed
+        self.plan = plan
+        self.minutes = minutes
+        self.faults = plans.draw(plan, seed, minutes) if faults is None else faults
+        self.settings = settings or {}
+
+    def command(self):
+        """One line that runs it again."""
+        text = "python -m tools storm --seed %d --plan %s --minutes %g --one" % (self.seed, self.plan, self.minutes)
+        return text
+
+
+def draw_settings(rng):
+    """A config.json for one run; every mode, codec, pacing and board has its turn."""
+    up, down, down_hz = rng.choice(_CODECS)
+    settings = {
+        "board": rng.choice(_BOARDS),
+        "cloud_url": "wss://cloud.example/v1/chat",
+        "bot_id": "7400000000000000001",
+        "token": TOKEN,
+        "wifi_ssid": "storm",
+        "wifi_password": WIFI_PASSWORD,
+        "mode": rng.choice(_MODES),
+        "uplink_codec": up,
+        "downlink_codec": down,
+        "downlink_hz": down_hz,
+        "prebuffer_ms": rng.choice((60, 120, 300)),
+        "log_transcripts": rng.random() < 0.5,
+        "volume_percent": rng.choice((70, 100)),
+    }
+    settings.update(rng.choice(_PACINGS))
+    return settings
+
+
+class Run:
+    """The parts, and the record of what happened. `result()` after `play()`."""
+
+    def __init__(self, job, checkers=None, keeps_timeline=True, prepare=None):
+        """prepare(run): called when all is made, before it begins (tests break parts here)."""
+        standins.install()
+        from firmware import boards, config
+        from simworld import world
+
+        self.job = job
+        self.rng = random.Random("run %d" % job.seed)
+        self.clock = Clock()
+        self.loop = Loop(self.clock)
+        self.knobs = Knobs()
+        self.turn = self.knobs.turn
+        self.settings = draw_settings(self.rng)
+        self.settings.update(job.settings)
+        self.settings["tls_roots"] = roots_folder()
+        self.config = config.parse(json.dumps(self.settings))
+        self.board = boards.load(self.config.board)
+        self.room = Room(job.seed)
+        self.world = world.World(clock=self.clock, wifi_ms=400, true_unix_s=UNIX_START_S)
+        self.world.ear = self.room
+        standins.fresh(self.world)
+        self.stage = Stage(self._chance("stage"))
+        self.network = Network(self.clock, self.loop, self._chance("network"), self._answer)
+        self.world.on_wifi = self.network.set_wifi
+        self.cloud = protocol.Cloud(self.stage, self._chance("cloud"), TOKEN, unix_ms=UNIX_START_S * 1000)
+        self.person = Person(self.world, self.room, self.clock, self._chance("person"), self.config.mode)
+        self.start_ticks = self.rng.choice((0, _TICKS_PERIOD - 30_000, self.rng.randrange(_TICKS_PERIOD)))
+        self.violations = []  # (t_ms, number, text)
+        self.lines = []  # reports, the newest
+        self.active_faults = {}  # fault -> what ends it
+        self.faults_seen = []  # [start_ms, end_ms, name, text]
+        self.last_fault_end_ms = 0
+        self.collect_ms = _COLLECT_MS
+        self.turns = []  # `turn` reports with t_ms of the clock
+        self.states = []  # (t_ms, state)
+        self.counts = {"turns": 0, "answered": 0, "interrupted": 0, "failed": 0, "cut": 0, "discarded": 0,
+                       "underruns": 0, "reconnects": 0, "gone_back": 0}  # fmt: skip
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._end = None
+        self.speaker = self._make_speaker()
+        self.checks = [cls(self) for cls in (checkers if checkers is not None else checks.all_checks())]
+        self._hook_sound()
+        self._put_keys()
+        if prepare is not None:
+            prepare(self)
+        self._hooks = {name: self._of_checks(name) for name in (
+            "on_trace", "on_report", "on_line", "on_message", "on_dac", "on_ping", "on_pong", "on_attempt", "on_tick",
+        )}  # fmt: skip
+        self.network.on_attempt = lambda: self._tell("on_attempt")
+
+    def _of_checks(self, name):
+        """The bound hooks that a check has really overridden: most do not listen to most things."""
+        plain = getattr(checks.Check, name)
+        return [getattr(check, name) for check in self.checks if getattr(type(check), name) is not plain]
+
+    def _chance(self, name):
+        return random.Random("%s %d" % (name, self.job.seed))
+
+    def _make_speaker(self):
+        from firmware import app, collector, report, trace
+        from firmware.ports import Ports
+
+        run = self
+
+        class ToldTrace(trace.Trace):
+            def add(self, code, arg=0):
+                super().add(code, arg)
+                run._on_trace(code, arg)
+
+        class CollectorPause:
+            """gc as firmware/collector.py sees it: a pause of stepped time."""
+
+            @staticmethod
+            def collect():
+                run.clock.sleep_us(1000 * run.collect_ms)
+
+        report.sink = self._on_line
+        chance = self._chance("speaker")
+        ports = Ports(
+            self.ticks_ms, self.loop.sleep_ms, chance.randbytes, self.world.unix_s, self.network.resolve,
+            self.network.connect,
+        )  # fmt: skip
+        kept = trace.Trace, collector.gc
+        trace.Trace = ToldTrace
+        collector.gc = CollectorPause
+        try:
+            speaker = app.Speaker(self.config, self.board, ports)
+        finally:
+            trace.Trace = kept[0]
+        self._real_gc = kept[1]
+        return speaker
+
+    def ticks_ms(self):
+        return (self.clock._now_us // 1000 + self.start_ticks) & (_TICKS_PERIOD - 1)
+
+    def _put_keys(self):
+        for key in ("button", "volume_up", "volume_down"):
+            pins = self.board.get(key)
+            if pins:
+                self.world.buttons.add(pins["pin"], pins["active_low"])
+                if key == "button":
+                    self.world.button_pin = pins["pin"]
+                else:
+                    self.world.volume_pins[key[7:]] = pins["pin"]
+
+    def _hook_sound(self):
+        record = self.world.speaker
+        plain = record.put
+
+        def put(mv, samples, has_sound):
+            if has_sound:
+                self._tell("on_dac", record.at, record.rate_hz, numpy.frombuffer(bytes(mv), numpy.int16))
+            plain(mv, samples, has_sound)
+
+        record.put = put
+
+    # What happens
+
+    def _tell(self, name, *arguments):
+        for hook in self._hooks[name]:
+            hook(*arguments)
+
+    def _on_trace(self, code, arg):
+        self._digest.update(b"%d %d %d\n" % (self.clock._now_us, code, arg))
+        for hook in self._hooks["on_trace"]:
+            hook(code, arg)
+
+    def _on_line(self, line):
+        self._digest.update(line.encode())
+        self.lines.append((self.clock.now_ms, line))
+        if len(self.lines) > LAST_LINES:
+            self.lines.pop(0)
+        report = json.loads(line)
+        kind = report["kind"]
+        if kind == "state":
+            self.states.append((self.clock.now_ms, report["state"]))
+            self.person.on_state(report["state"])
+        elif kind == "turn":
+            self._on_turn(report)
+        self._tell("on_line", line)
+        self._tell("on_report", report)
+
+    def _on_turn(self, report):
+        report["t_ms"] = self.clock.now_ms
+        self.turns.append(report)
+        self.counts["turns"] += 1
+        self.counts[report["outcome"]] += 1
+        self.counts["underruns"] += report["underruns"]
+
+    def on_wire(self, direction, data):
+        self._digest.update(data)
+
+    def on_message(self, far, message):
+        self._tell("on_message", far, message)
+
+    def on_breach(self, text):
+        self.violate(1, "the speaker broke the WebSocket protocol: " + text)
+
+    def on_ping(self, far, payload):
+        self._tell("on_ping", far, payload)
+
+    def on_pong(self, far, payload):
+        self._tell("on_pong", far, payload)
+
+    def _answer(self, door):
+        return Portal() if door == "portal" else CloudEnd(self.cloud, self.clock, self)
+
+    def violate(self, number, text):
+        """A promise is broken: the run ends here."""
+        self.violations.append((self.clock.now_ms, number, text))
+        self.stop()
+
+    def stop(self):
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
+
+    # The course of things
+
+    def play(self):
+        """Let it happen. Returns self."""
+        self.person.start()
+        for planned in self.job.faults:
+            self.clock.after_ms(planned.at_ms, self._begin_fault, planned)
+        self.clock.after_ms(int(self.job.minutes * 60_000), self.stop)
+        self._tick()
+        is_collecting = gc.isenabled()
+        gc.disable()  # nothing here is left to cycles for long, and a run is short
+        try:
+            self.loop.run_until_complete(self._main())
+        except Stuck as stuck:
+            self.violations.append((self.clock.now_ms, 4, str(stuck)))
+        finally:
+            self._close()
+            if is_collecting:
+                gc.enable()
+                gc.collect()
+        return self
+
+    async def _main(self):
+        self._end = self.loop.create_future()
+        speaker = asyncio.ensure_future(self.speaker.run())
+        await asyncio.wait((speaker, self._end), return_when=asyncio.FIRST_COMPLETED)
+        if speaker.done():
+            self.violate(4, "the program of the speaker came to an end: %r" % (speaker.result(),))
+            return
+        if not self.violations:
+            for check in self.checks:
+                check.on_end()
+        self._end = None
+        speaker.cancel()
+        await asyncio.wait((speaker,), timeout=10)
+
+    def _close(self):
+        from firmware import collector
+
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        try:
+            self.loop.run_until_complete(asyncio.sleep(0.01))
+        except Stuck:
+            pass
+        self.speaker.close()
+        self.world.finish()
+        self.loop.close()
+        asyncio.set_event_loop(None)
+        collector.gc = self._real_gc
+
+    def _tick(self):
+        self.clock.after_ms(TICK_MS, self._tick)
+        self._tell("on_tick")
+        if self.loop.died:
+            self.violate(4, "a task died unseen: %r" % self.loop.died[0])
+
+    def _begin_fault(self, planned):
+        shown = [self.clock.now_ms, None, planned.name, planned.text()]
+        self.faults_seen.append(shown)
+        end = planned.kind.begin(self, planned.parameters)
+        self.active_faults[planned] = end
+        self.clock.after_ms(planned.parameters["for_ms"], self._end_fault, planned, shown)
+
+    def _end_fault(self, planned, shown):
+        end = self.active_faults.pop(planned)
+        if end is not None:
+            end()
+        shown[1] = self.last_fault_end_ms = self.clock.now_ms
+
+    @property
+    def digest(self):
+        return self._digest.hexdigest()
+
+
+_roots = None
+
+
+def roots_folder():
+    """A folder with one root certificate in DER form: TLS itself is not simulated here, its set-up is."""
+    global _roots
+    if _roots is None:
+        from tools.cloud.authority import Authority
+
+        _roots = tempfile.TemporaryDirectory(prefix="pipit-storm-")
+        folder = Authority(_roots.name, ("cloud.example",)).der_folder
+        _roots.path = str(folder)
+    return _roots.path

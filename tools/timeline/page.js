@@ -1,0 +1,1018 @@
+"use strict";
+// Draws the charts of a time line. The first part is pure and runs in node too; the second part needs a page.
+
+const LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const TOP = LEVELS.length - 1;
+const MIN_SPAN_MS = 50;
+const STEPS_MS = [
+  1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5,
+  108e5, 216e5, 432e5, 864e5,
+];
+
+// ---- pure
+
+/** Levels 0..63 out of the text that page.py packed them into. */
+function decode(text) {
+  const whole = text.replace(/(.)~([0-9a-f]+)\./g, (_, c, n) => c.repeat(parseInt(n, 16)));
+  const levels = new Uint8Array(whole.length);
+  for (let i = 0; i < whole.length; i++) levels[i] = LEVELS.indexOf(whole[i]);
+  return levels;
+}
+
+/** The loudest level in each of `width` columns of the view [from, to); steps are stepMs long, the first at startMs. */
+function columns(levels, startMs, stepMs, from, to, width) {
+  const out = new Uint8Array(width);
+  const perColumn = (to - from) / width;
+  for (let x = 0; x < width; x++) {
+    let i = Math.floor((from + x * perColumn - startMs) / stepMs);
+    const last = Math.max(i, Math.ceil((from + (x + 1) * perColumn - startMs) / stepMs) - 1);
+    let most = 0;
+    for (i = Math.max(0, i); i <= last && i < levels.length; i++) if (levels[i] > most) most = levels[i];
+    out[x] = most;
+  }
+  return out;
+}
+
+/** Lowest and highest value in each column of a value that holds from times[i] on: {low, high}. */
+function heldColumns(times, low, high, from, to, width) {
+  const outLow = new Float64Array(width);
+  const outHigh = new Float64Array(width);
+  const perColumn = (to - from) / width;
+  let at = firstAfter(times, from);
+  for (let x = 0; x < width; x++) {
+    const until = from + (x + 1) * perColumn;
+    let least = at > 0 ? low[at - 1] : 0;
+    let most = at > 0 ? high[at - 1] : 0;
+    while (at < times.length && times[at] < until) {
+      if (low[at] < least) least = low[at];
+      if (high[at] > most) most = high[at];
+      at++;
+    }
+    outLow[x] = least;
+    outHigh[x] = most;
+  }
+  return { low: outLow, high: outHigh };
+}
+
+/** Index of the first element that is later than t. */
+function firstAfter(times, t) {
+  let a = 0;
+  let b = times.length;
+  while (a < b) {
+    const middle = (a + b) >> 1;
+    if (times[middle] <= t) a = middle + 1;
+    else b = middle;
+  }
+  return a;
+}
+
+/** The view nearest to [from, to) that lies within [start, end) and is not narrower than MIN_SPAN_MS. */
+function clampView(from, to, start, end) {
+  const whole = end - start;
+  let span = Math.min(Math.max(to - from, Math.min(MIN_SPAN_MS, whole)), whole);
+  if (!(span > 0)) span = whole;
+  const middle = (from + to) / 2;
+  const begin = Math.min(Math.max(middle - span / 2, start), end - span);
+  return [begin, begin + span];
+}
+
+/** The view after zooming by `factor` (less than 1: closer) that keeps t where it is. */
+function zoomView(view, t, factor, start, end) {
+  let [from, to] = view;
+  const span = Math.min(Math.max((to - from) * factor, Math.min(MIN_SPAN_MS, end - start)), end - start);
+  const share = (t - from) / (to - from);
+  from = t - share * span;
+  from = Math.min(Math.max(from, start), end - span);
+  return [from, from + span];
+}
+
+/** A step of the axis so that marks lie at least `least` pixels apart. */
+function axisStep(span, width, least) {
+  const wanted = (span * least) / Math.max(1, width);
+  return STEPS_MS.find((step) => step >= wanted) || Math.ceil(wanted / 864e5) * 864e5;
+}
+
+/** 3.25 s, 2:05, 1:02:05; as exact as step asks for. */
+function clockText(ms, step) {
+  const sign = ms < 0 ? "-" : "";
+  ms = Math.round(Math.abs(ms));
+  const digits = step >= 1000 ? 0 : step >= 100 ? 1 : step >= 10 ? 2 : 3;
+  if (ms < 60000) return sign + (ms / 1000).toFixed(digits) + " s";
+  const scale = 10 ** digits;
+  const rest = (Math.floor((ms % 60000) / (1000 / scale)) / scale).toFixed(digits);
+  const seconds = rest.padStart(digits ? 3 + digits : 2, "0");
+  const minutes = Math.floor(ms / 60000);
+  if (minutes < 60) return sign + minutes + ":" + seconds;
+  return sign + Math.floor(minutes / 60) + ":" + String(minutes % 60).padStart(2, "0") + ":" + seconds;
+}
+
+/**
+ * What is on from when to when, as blocks [x0, x1, index] of pixels. Blocks under a pixel are drawn together, as that
+ * one of them that lasted longest, so a view of hours has no more blocks than pixels.
+ */
+function blocks(times, end, from, to, width) {
+  const out = [];
+  const scale = width / (to - from);
+  let pixel = -1;
+  let longest = 0;
+  for (let i = Math.max(0, firstAfter(times, from) - 1); i < times.length && times[i] < to; i++) {
+    const until = i + 1 < times.length ? times[i + 1] : end;
+    const x0 = Math.max(0, (times[i] - from) * scale);
+    const x1 = Math.min(width, (until - from) * scale);
+    if (x1 <= x0) continue;
+    if (x1 - x0 >= 1) {
+      out.push([x0, x1, i]);
+      pixel = -1;
+    } else if (Math.floor(x0) !== pixel) {
+      pixel = Math.floor(x0);
+      longest = x1 - x0;
+      out.push([pixel, pixel + 1, i]);
+    } else if (x1 - x0 > longest) {
+      longest = x1 - x0;
+      out[out.length - 1][2] = i;
+    }
+  }
+  return out;
+}
+
+/** A row for each span [begin, end, ...] so that none lies over another; what needs more than `most` shares the last. */
+function stack(spans, most) {
+  const ends = [];
+  return spans.map(([begin, end]) => {
+    let row = ends.findIndex((busyUntil) => busyUntil <= begin);
+    if (row < 0) row = Math.min(ends.length, most - 1);
+    ends[row] = Math.max(ends[row] || 0, end);
+    return row;
+  });
+}
+
+/** Places for texts of the given pixel widths at the given x: a row of each, -1 where there is no room. */
+function placeTexts(wishes, rows) {
+  const taken = Array.from({ length: rows }, () => []);
+  return wishes.map(([x, wide]) => {
+    for (let row = 0; row < rows; row++) {
+      if (taken[row].every(([a, b]) => b <= x || a >= x + wide)) {
+        taken[row].push([x, x + wide]);
+        return row;
+      }
+    }
+    return -1;
+  });
+}
+
+/** Ms between two marks of a turn, null when one of them never came. */
+function between(turn, first, last) {
+  const a = turn[first];
+  const b = turn[last];
+  return typeof a === "number" && typeof b === "number" && a >= 0 && b >= 0 ? b - a : null;
+}
+
+/** What one turn looked like: [[begin, end, kind]] in ms of the line's clock, in order and without overlap. */
+function turnSpans(turn) {
+  if (typeof turn.began_ms !== "number") return [];
+  const marks = [["release_ms", "ask"], ["complete_ms", "send"], ["first_delta_ms", "wait"],
+    ["first_sample_ms", "hold"], ["last_sample_ms", "answer"]];
+  const spans = [];
+  let at = 0;
+  for (const [key, kind] of marks) {
+    if (typeof turn[key] === "number" && turn[key] > at) {
+      spans.push([turn.began_ms + at, turn.began_ms + turn[key], kind]);
+      at = turn[key];
+    }
+  }
+  const rest = typeof turn.t_ms === "number" ? turn.t_ms - turn.began_ms : 0;
+  if (rest > at) spans.push([turn.began_ms + at, turn.began_ms + rest, turn.first_sample_ms >= 0 ? "answer" : "rest"]);
+  return spans;
+}
+
+/** Level 0..63 as dB of full scale; the levels are square roots. */
+function levelText(level) {
+  return level ? (40 * Math.log10(level / TOP)).toFixed(0) + " dB" : "silence";
+}
+
+function bytesText(n) {
+  return n < 1024 ? Math.round(n) + " B" : (n / 1024).toFixed(n < 10240 ? 1 : 0) + " KB";
+}
+
+function escapeText(text) {
+  return String(text).replace(/[&<>"']/g, (c) => "&#" + c.charCodeAt(0) + ";");
+}
+
+/** {t: absolute times, i: index of the name} out of page.py's differences. */
+function unfold(packed) {
+  let t = 0;
+  return { names: packed.names, i: packed.i, t: packed.t.map((ms) => (t += ms)) };
+}
+
+/** #r2@1500 or #r2@1000-2000: {run, from, to}; from is null for a run as a whole, null for anything else. */
+function parseLink(hash) {
+  const found = /^#r(\d+)(?:@(-?\d+)(?:-(\d+))?)?$/.exec(hash);
+  if (!found) return null;
+  const run = Number(found[1]);
+  if (found[2] === undefined) return { run, from: null, to: null };
+  const from = Number(found[2]);
+  return found[3] === undefined ? { run, from: from - 2000, to: from + 2000, at: from } : { run, from, to: Number(found[3]) };
+}
+
+if (typeof module !== "undefined" && module.exports) {
+  module.exports = {
+    decode, columns, heldColumns, firstAfter, clampView, zoomView, axisStep, clockText, blocks, stack, placeTexts,
+    between, turnSpans, levelText, bytesText, escapeText, unfold, parseLink,
+  };
+}
+
+// ---- the page
+
+const STATES = [
+  "standby", "offline", "connecting", "calling", "calling_tail", "waiting", "idle", "listening", "tail", "thinking",
+  "speaking", "finishing",
+];
+const OTHER_STATES = 6;
+const EVENT_KINDS = ["you", "pipit", "error", "warning", "cloud", "link"];
+const FIRST_ROWS = 200;
+const CHAR_PX = 6.1; // of the charts' small type, a little more than it mostly is
+
+function stateClass(name) {
+  if (STATES.includes(name)) return "st-" + name;
+  let sum = 0;
+  for (const c of name) sum = (sum * 31 + c.charCodeAt(0)) % 997;
+  return "st-x" + (sum % OTHER_STATES);
+}
+
+function eventKind(text) {
+  const kind = text.slice(0, Math.max(0, text.indexOf(":")));
+  return EVENT_KINDS.includes(kind) ? kind : "";
+}
+
+function rect(x, y, width, height, kind) {
+  return `<rect x="${x.toFixed(1)}" y="${y}" width="${Math.max(0, width).toFixed(1)}" height="${height}" class="${kind}"/>`;
+}
+
+function text(x, y, content, kind, anchor) {
+  const end = anchor ? ` text-anchor="${anchor}"` : "";
+  return `<text x="${x.toFixed(1)}" y="${y}" class="${kind}"${end}>${escapeText(content)}</text>`;
+}
+
+function cut(content, px) {
+  const most = Math.floor(px / CHAR_PX);
+  if (content.length <= most) return content;
+  return most < 3 ? "" : content.slice(0, most - 1) + "…";
+}
+
+function element(name, kind, content) {
+  const made = document.createElement(name);
+  if (kind) made.className = kind;
+  if (content !== undefined) made.textContent = content;
+  return made;
+}
+
+class Chart {
+  constructor(box, data) {
+    this.box = box;
+    this.data = data;
+    this.start = data.start;
+    this.end = data.end;
+    this.view = [data.start, data.end];
+    this.states = unfold(data.states);
+    this.events = unfold(data.events);
+    this.mic = decode(data.mic.q);
+    this.speaker = decode(data.speaker.q);
+    this.ring = readRing(data);
+    this.turns = data.turns.rows.map((row) => Object.fromEntries(row.map((cell, i) => [data.turns.keys[i], cell])));
+    this.faultRows = stack(data.faults, 6);
+    this.cursor = null;
+    this.isWaiting = false;
+    this.pointers = new Map();
+    this.build();
+  }
+
+  build() {
+    this.bar = element("div", "bar");
+    for (const [label, title, action] of [
+      ["−", "zoom out (-)", () => this.zoom(2)],
+      ["+", "zoom in (+)", () => this.zoom(0.5)],
+      ["all", "show the whole run (0)", () => this.show(this.start, this.end)],
+      ["‹ turn", "previous turn (p)", () => this.step(this.turnTimes(), -1, 500)],
+      ["turn ›", "next turn (n)", () => this.step(this.turnTimes(), 1, 500)],
+      ["underrun ›", "next underrun (u)", () => this.step(this.data.underruns.map((u) => u[0]), 1), this.data.underruns.length],
+      ["violation ›", "next violation (v)", () => this.step(this.data.violations.map((v) => v[0]), 1), this.data.violations.length],
+    ].filter(([, , , count]) => count !== 0)) {
+      const button = element("button", "", label);
+      button.type = "button";
+      button.title = title;
+      button.addEventListener("click", action);
+      this.bar.append(button);
+    }
+    this.range = element("span", "range");
+    this.bar.append(this.range);
+    this.frame = element("div", "frame");
+    this.svg = svgElement("plot");
+    this.svg.setAttribute("tabindex", "0");
+    this.svg.setAttribute("role", "img");
+    this.svg.setAttribute("aria-label", "time line; the keys are explained at the end of the page");
+    this.body = document.createElementNS(this.svg.namespaceURI, "g");
+    this.over = document.createElementNS(this.svg.namespaceURI, "g");
+    this.svg.append(this.body, this.over);
+    this.tip = element("div", "tip");
+    this.tip.hidden = true;
+    this.frame.append(this.svg, this.tip);
+    this.whole = svgElement("whole");
+    this.box.append(this.bar, this.frame, this.whole);
+    this.listen();
+    this.resize();
+  }
+
+  listen() {
+    const svg = this.svg;
+    svg.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
+    svg.addEventListener("pointerdown", (event) => this.onDown(event));
+    svg.addEventListener("pointermove", (event) => this.onMove(event));
+    for (const name of ["pointerup", "pointercancel"]) svg.addEventListener(name, (event) => this.onUp(event));
+    svg.addEventListener("pointerleave", () => this.hover(null));
+    svg.addEventListener("keydown", (event) => this.onKey(event));
+    svg.addEventListener("dblclick", (event) => this.zoom(0.25, this.timeAt(event)));
+    const seek = (event) => {
+      const t = this.start + ((event.clientX - this.whole.getBoundingClientRect().left - this.gutter) / this.width) * (this.end - this.start);
+      const half = (this.view[1] - this.view[0]) / 2;
+      this.show(t - half, t + half);
+    };
+    this.whole.addEventListener("pointerdown", (event) => {
+      this.whole.setPointerCapture(event.pointerId);
+      seek(event);
+    });
+    this.whole.addEventListener("pointermove", (event) => event.buttons && seek(event));
+  }
+
+  // -- the view
+
+  show(from, to) {
+    this.view = clampView(from, to, this.start, this.end);
+    this.later();
+  }
+
+  zoom(factor, t) {
+    this.view = zoomView(this.view, t === undefined ? (this.view[0] + this.view[1]) / 2 : t, factor, this.start, this.end);
+    this.later();
+  }
+
+  pan(ms) {
+    this.show(this.view[0] + ms, this.view[1] + ms);
+  }
+
+  turnTimes() {
+    return this.turns.map((turn) => (typeof turn.began_ms === "number" ? turn.began_ms : turn.t_ms));
+  }
+
+  /** Go to the next (or the previous) of the times; `lead` ms of what came before stay in sight. */
+  step(times, direction, lead) {
+    if (!times.length) return;
+    const span = Math.min(this.view[1] - this.view[0], this.end - this.start);
+    const mark = this.mark === undefined ? (direction > 0 ? this.start - 1 : this.end + 1) : this.mark;
+    const next = direction > 0 ? times.find((t) => t > mark) : times.filter((t) => t < mark).pop();
+    const t = next === undefined ? (direction > 0 ? times[0] : times[times.length - 1]) : next;
+    this.mark = t;
+    const turn = lead && this.turns.find((one) => one.began_ms === t);
+    if (turn) this.show(t - lead, Math.max(turn.t_ms, t + 1000) + lead);
+    else this.show(t - span / 2, t + span / 2);
+    if (!lead && span > 8000) this.show(t - 4000, t + 4000);
+    this.cursor = t;
+    this.later();
+  }
+
+  later() {
+    if (this.isWaiting) return;
+    this.isWaiting = true;
+    requestAnimationFrame(() => {
+      this.isWaiting = false;
+      this.draw();
+    });
+  }
+
+  // -- what the person does
+
+  timeAt(event) {
+    const x = event.clientX - this.svg.getBoundingClientRect().left - this.gutter;
+    return this.view[0] + (Math.min(Math.max(x, 0), this.width) / this.width) * (this.view[1] - this.view[0]);
+  }
+
+  onWheel(event) {
+    // A wheel that was scrolling the page when the chart came under it goes on scrolling.
+    if (performance.now() - lastScroll < 300 && !event.ctrlKey) return;
+    const isAll = this.view[1] - this.view[0] >= this.end - this.start;
+    const isSideways = Math.abs(event.deltaX) > Math.abs(event.deltaY) || event.shiftKey;
+    if (!isSideways && isAll && event.deltaY > 0 && !event.ctrlKey) return;
+    event.preventDefault();
+    const px = event.deltaMode === 1 ? 16 : 1;
+    if (isSideways) {
+      this.pan((((event.deltaX || event.deltaY) * px) / this.width) * (this.view[1] - this.view[0]));
+    } else {
+      this.zoom(Math.exp(Math.max(-120, Math.min(120, event.deltaY * px)) * 0.004), this.timeAt(event));
+    }
+  }
+
+  onDown(event) {
+    this.svg.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, event.clientX);
+    this.grip = [this.view[0], this.view[1], [...this.pointers.values()]];
+    this.hover(event);
+  }
+
+  onMove(event) {
+    if (!this.pointers.has(event.pointerId)) return this.hover(event);
+    this.pointers.set(event.pointerId, event.clientX);
+    const [from, to, begun] = this.grip;
+    const now = [...this.pointers.values()];
+    const perPixel = (to - from) / this.width;
+    if (now.length >= 2 && begun.length >= 2) {
+      const left = this.svg.getBoundingClientRect().left + this.gutter;
+      const middle = from + ((begun[0] + begun[1]) / 2 - left) * perPixel;
+      const factor = Math.max(1, Math.abs(begun[0] - begun[1])) / Math.max(1, Math.abs(now[0] - now[1]));
+      this.view = zoomView([from, to], middle, factor, this.start, this.end);
+      this.later();
+    } else if (Math.abs(now[0] - begun[0]) > 2) {
+      this.svg.classList.add("dragging");
+      this.show(from - (now[0] - begun[0]) * perPixel, to - (now[0] - begun[0]) * perPixel);
+    }
+    return this.hover(event);
+  }
+
+  onUp(event) {
+    this.pointers.delete(event.pointerId);
+    this.grip = [this.view[0], this.view[1], [...this.pointers.values()]];
+    this.svg.classList.remove("dragging");
+  }
+
+  onKey(event) {
+    const span = this.view[1] - this.view[0];
+    const acts = {
+      ArrowLeft: () => this.pan(-span / (event.shiftKey ? 1 : 5)),
+      ArrowRight: () => this.pan(span / (event.shiftKey ? 1 : 5)),
+      "+": () => this.zoom(0.5),
+      "=": () => this.zoom(0.5),
+      "-": () => this.zoom(2),
+      0: () => this.show(this.start, this.end),
+      Home: () => this.show(this.start, this.start + span),
+      End: () => this.show(this.end - span, this.end),
+      n: () => this.step(this.turnTimes(), 1, 500),
+      p: () => this.step(this.turnTimes(), -1, 500),
+      u: () => this.step(this.data.underruns.map((u) => u[0]), 1),
+      v: () => this.step(this.data.violations.map((v) => v[0]), 1),
+    };
+    if (acts[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      acts[event.key]();
+    }
+  }
+
+  // -- the picture
+
+  resize() {
+    const total = Math.max(280, Math.floor(this.box.clientWidth) || 960);
+    this.isNarrow = total < 640;
+    this.gutter = this.isNarrow ? 4 : 76;
+    this.total = total;
+    this.width = total - this.gutter - 4;
+    this.layOut();
+    this.drawWhole();
+    this.draw();
+  }
+
+  /** Where each lane begins; only what this run has gets one. */
+  layOut() {
+    const data = this.data;
+    const label = this.isNarrow ? 14 : 0;
+    this.lanes = {};
+    let y = 22;
+    const lane = (name, height, caption, has) => {
+      if (!has) return;
+      y += label;
+      this.lanes[name] = { y, height, caption };
+      y += height + (label ? 3 : 7);
+    };
+    lane("states", 24, "state", data.states.t.length);
+    lane("button", 10, "button", data.button.length);
+    lane("mic", 56, "microphone", data.mic.q);
+    lane("speaker", 56, "loudspeaker", data.speaker.q);
+    lane("ring", 48, "ring", data.ring.capacity || data.ring.top);
+    lane("turns", 20, "turns", this.turns.some((turn) => typeof turn.began_ms === "number"));
+    lane("events", 6 + 15 * (this.isNarrow ? 5 : 4), "events", data.events.t.length);
+    lane("faults", 17 * (1 + Math.max(0, ...this.faultRows)), "faults", data.faults.length);
+    this.height = y;
+    setSize(this.svg, this.total, this.height);
+    setSize(this.whole, this.total, 34);
+  }
+
+  x(t) {
+    return this.gutter + ((t - this.view[0]) / (this.view[1] - this.view[0])) * this.width;
+  }
+
+  draw() {
+    const out = [this.drawAxis(), this.drawFaultShades()];
+    for (const name of Object.keys(this.lanes)) {
+      const lane = this.lanes[name];
+      if (this.isNarrow) out.push(text(this.gutter, lane.y - 3, lane.caption, "caption"));
+      else out.push(text(this.gutter - 8, lane.y + Math.min(lane.height, 40) / 2 + 4, lane.caption, "caption", "end"));
+      out.push(this["draw_" + name](lane));
+    }
+    out.push(this.drawMarks());
+    this.body.innerHTML = out.join("");
+    const span = this.view[1] - this.view[0];
+    this.range.textContent = `${clockText(this.view[0], span / 100)} – ${clockText(this.view[1], span / 100)}`;
+    this.drawWindow();
+    this.drawCursor();
+  }
+
+  drawAxis() {
+    const [from, to] = this.view;
+    const step = axisStep(to - from, this.width, this.isNarrow ? 64 : 92);
+    const out = [`<line class="axis" x1="${this.gutter}" x2="${this.gutter + this.width}" y1="18" y2="18"/>`];
+    for (let t = Math.ceil(from / step) * step; t <= to; t += step) {
+      const x = this.x(t);
+      out.push(`<line class="grid" x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="14" y2="${this.height}"/>`);
+      const anchor = x < this.gutter + 20 ? "start" : x > this.gutter + this.width - 20 ? "end" : "middle";
+      out.push(text(x, 10, clockText(t, step), "tick", anchor));
+    }
+    return out.join("");
+  }
+
+  /** Where a fault is on, the whole picture has its shade. */
+  drawFaultShades() {
+    const out = [];
+    for (const [begin, end] of this.data.faults) {
+      if (end < this.view[0] || begin > this.view[1]) continue;
+      const x0 = Math.max(this.gutter, this.x(begin));
+      out.push(rect(x0, 18, Math.max(1, Math.min(this.gutter + this.width, this.x(end)) - x0), this.height - 18, "shade"));
+    }
+    return out.join("");
+  }
+
+  draw_states(lane) {
+    const { t, i, names } = this.states;
+    return blocks(t, this.end, this.view[0], this.view[1], this.width).map(([x0, x1, at]) => {
+      const name = names[i[at]];
+      const kind = stateClass(name);
+      const label = cut(name, x1 - x0 - 6);
+      const block = rect(this.gutter + x0, lane.y, x1 - x0, lane.height, "st " + kind);
+      return label && x1 - x0 > 16
+        ? block + text(this.gutter + (x0 + x1) / 2, lane.y + 16, label, "st-name " + kind, "middle")
+        : block;
+    }).join("");
+  }
+
+  draw_button(lane) {
+    const times = this.data.button.map((edge) => edge[0]);
+    const base = lane.y + lane.height;
+    const down = blocks(times, this.end, this.view[0], this.view[1], this.width)
+      .filter(([, , at]) => this.data.button[at][1])
+      .map(([x0, x1]) => rect(this.gutter + x0, lane.y, Math.max(2, x1 - x0), lane.height, "button"));
+    return `<line class="base" x1="${this.gutter}" x2="${this.gutter + this.width}" y1="${base}" y2="${base}"/>` + down.join("");
+  }
+
+  draw_mic(lane) {
+    return this.drawEnvelope(lane, this.mic, this.data.mic.step, "mic");
+  }
+
+  draw_speaker(lane) {
+    return this.drawEnvelope(lane, this.speaker, this.data.speaker.step, "speaker") + this.drawUnderruns(lane);
+  }
+
+  drawEnvelope(lane, levels, step, kind) {
+    const middle = lane.y + lane.height / 2;
+    const half = lane.height / 2 - 1;
+    const base = `<line class="base" x1="${this.gutter}" x2="${this.gutter + this.width}" y1="${middle}" y2="${middle}"/>`;
+    const heights = columns(levels, this.start, step, this.view[0], this.view[1], this.width);
+    const path = [];
+    for (let x = 0; x < this.width; x++) {
+      if (!heights[x]) continue;
+      let last = x;
+      while (last + 1 < this.width && heights[last + 1] === heights[x]) last++;
+      const h = (heights[x] / TOP) * half;
+      path.push(`M${this.gutter + x} ${(middle - h).toFixed(1)}h${last + 1 - x}v${(2 * h).toFixed(1)}h${x - last - 1}z`);
+      x = last;
+    }
+    return base + `<path class="${kind}" d="${path.join("")}"/>`;
+  }
+
+  drawUnderruns(lane) {
+    const out = [];
+    for (const [t, ms] of this.data.underruns) {
+      if (t + ms < this.view[0] || t > this.view[1]) continue;
+      const x0 = Math.max(this.gutter, this.x(t));
+      const x1 = Math.min(this.gutter + this.width, this.x(t + ms));
+      out.push(rect(Math.min(x0, this.gutter + this.width - 2), lane.y, Math.max(2, x1 - x0), lane.height, "underrun"));
+    }
+    return out.join("");
+  }
+
+  draw_ring(lane) {
+    const ring = this.ring;
+    const { low, high } = heldColumns(ring.t, ring.low, ring.high, this.view[0], this.view[1], this.width);
+    const base = lane.y + lane.height;
+    const y = (n) => (base - (Math.min(n, ring.scale) / ring.scale) * (lane.height - 2)).toFixed(1);
+    const upper = [];
+    const back = [];
+    for (let x = 0; x < this.width; x++) {
+      upper.push(`L${this.gutter + x} ${y(high[x])}`);
+      if (high[x] !== low[x]) back.push(`M${this.gutter + x + 0.5} ${y(high[x])}V${y(low[x])}`);
+    }
+    const right = this.gutter + this.width;
+    const area = `<path class="ring" d="M${this.gutter} ${base}${upper.join("")}L${right} ${base}z"/>`;
+    const share = ring.scale === ring.capacity ? `of ${bytesText(ring.capacity)}` : `up to ${bytesText(ring.scale)}`;
+    return `<line class="base" x1="${this.gutter}" x2="${right}" y1="${base}" y2="${base}"/>` + area
+      + `<path class="ring-line" d="${back.join("")}"/>` + this.drawUnderruns(lane)
+      + (this.isNarrow ? text(right, lane.y - 3, share, "note", "end") : text(this.gutter - 8, lane.y + 38, share, "note", "end"));
+  }
+
+  draw_turns(lane) {
+    const out = [];
+    let lastPixel = -1;
+    for (const turn of this.turns) {
+      const spans = turnSpans(turn);
+      if (!spans.length || turn.t_ms < this.view[0] || turn.began_ms > this.view[1]) continue;
+      const left = Math.max(this.gutter, this.x(turn.began_ms));
+      const right = Math.min(this.gutter + this.width, this.x(spans[spans.length - 1][1]));
+      if (right - left < 1) {
+        if (Math.floor(left) === lastPixel) continue;
+        lastPixel = Math.floor(left);
+      }
+      for (const [begin, end, kind] of spans) {
+        const x0 = Math.max(this.gutter, this.x(begin));
+        const x1 = Math.min(this.gutter + this.width, this.x(end));
+        if (x1 > x0) out.push(rect(x0, lane.y, Math.max(0.7, x1 - x0), lane.height - 6, "turn " + kind));
+      }
+      const bad = turn.outcome === "failed" || turn.outcome === "cut";
+      out.push(rect(left, lane.y + lane.height - 5, Math.max(1, right - left), 3, bad ? "turn bad" : "turn under"));
+      const heard = between(turn, "release_ms", "first_sample_ms");
+      const label = cut(`${turn.turn === undefined ? "" : turn.turn + " "}${turn.outcome || ""}`
+        + (heard === null ? "" : `, heard after ${heard} ms`), right - left - 8);
+      if (label) out.push(text(left + 4, lane.y + 11, label, "turn-name"));
+    }
+    return out.join("");
+  }
+
+  draw_events(lane) {
+    const { t, i, names } = this.events;
+    const out = [];
+    const wishes = [];
+    let lastPixel = -1;
+    for (let at = firstAfter(t, this.view[0] - 1); at < t.length && t[at] <= this.view[1]; at++) {
+      const x = this.x(t[at]);
+      const name = names[i[at]];
+      const kind = eventKind(name);
+      if (Math.floor(x) !== lastPixel || kind) {
+        out.push(`<path class="event ${kind}" d="M${x.toFixed(1)} ${lane.y}v6"/>`);
+        lastPixel = Math.floor(x);
+      }
+      if (wishes.length < 600) wishes.push({ x, name, kind, rank: kind ? EVENT_KINDS.indexOf(kind) : 9 });
+    }
+    wishes.sort((a, b) => a.rank - b.rank || a.x - b.x);
+    const right = this.gutter + this.width;
+    for (const wish of wishes) {
+      wish.text = cut(wish.name, Math.min(this.isNarrow ? 250 : 420, this.width - 8));
+      wish.wide = wish.text.length * CHAR_PX + 10;
+      wish.left = Math.min(wish.x, Math.max(this.gutter, right - wish.wide));
+    }
+    const rows = placeTexts(wishes.map((wish) => [wish.left, wish.wide]), this.isNarrow ? 5 : 4);
+    wishes.forEach((wish, at) => {
+      if (rows[at] < 0) return;
+      const y = lane.y + 16 + 15 * rows[at];
+      out.push(`<path class="event ${wish.kind} thread" d="M${wish.x.toFixed(1)} ${lane.y + 6}V${y - 4}"/>`);
+      out.push(text(wish.left + 3, y, wish.text, "event-name " + wish.kind));
+    });
+    return out.join("");
+  }
+
+  draw_faults(lane) {
+    return this.data.faults.map(([begin, end, name, note], at) => {
+      if (end < this.view[0] || begin > this.view[1]) return "";
+      const x0 = Math.max(this.gutter, this.x(begin));
+      const x1 = Math.max(x0 + 2, Math.min(this.gutter + this.width, this.x(end)));
+      const y = lane.y + 17 * this.faultRows[at];
+      const label = cut(note ? `${name}: ${note}` : name, x1 - x0 - 8);
+      return rect(x0, y, x1 - x0, 15, "fault") + (label ? text(x0 + 4, y + 11, label, "fault-name") : "");
+    }).join("");
+  }
+
+  drawMarks() {
+    return this.data.violations.map(([t, number]) => {
+      if (t < this.view[0] || t > this.view[1]) return "";
+      const x = this.x(t);
+      return `<line class="violation" x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="14" y2="${this.height}"/>`
+        + `<path class="violation-flag" d="M${x.toFixed(1)} 12l-6 8h12z"/>` + text(x + 8, 21, "invariant " + number, "violation-name");
+    }).join("");
+  }
+
+  /** The strip below: the whole run, with a window where the picture is. */
+  drawWhole() {
+    const width = this.width;
+    const { t, i, names } = this.states;
+    const out = blocks(t, this.end, this.start, this.end, width).map(([x0, x1, at]) =>
+      rect(this.gutter + x0, 20, x1 - x0, 6, "st " + stateClass(names[i[at]])));
+    const loud = columns(this.speaker, this.start, this.data.speaker.step, this.start, this.end, width);
+    const path = [];
+    loud.forEach((level, x) => level && path.push(`M${this.gutter + x + 0.5} 18v${(-(level / TOP) * 14).toFixed(1)}`));
+    const asked = columns(this.mic, this.start, this.data.mic.step, this.start, this.end, width);
+    const mic = [];
+    asked.forEach((level, x) => level && mic.push(`M${this.gutter + x + 0.5} 18v${(-(level / TOP) * 14).toFixed(1)}`));
+    out.push(`<path class="whole-mic" d="${mic.join("")}"/><path class="whole-speaker" d="${path.join("")}"/>`);
+    const scale = width / (this.end - this.start);
+    for (const [begin, end] of this.data.faults) {
+      out.push(rect(this.gutter + (begin - this.start) * scale, 27, Math.max(1, (end - begin) * scale), 3, "fault"));
+    }
+    for (const [at] of this.data.underruns) out.push(rect(this.gutter + (at - this.start) * scale, 2, 1, 16, "underrun"));
+    for (const [at] of this.data.violations) {
+      out.push(rect(this.gutter + (at - this.start) * scale - 1, 0, 2, 34, "violation-line"));
+    }
+    if (!this.isNarrow) out.push(text(this.gutter - 8, 18, "whole run", "caption", "end"));
+    this.whole.innerHTML = out.join("") + "<g></g>";
+  }
+
+  drawWindow() {
+    const scale = this.width / (this.end - this.start);
+    const x0 = this.gutter + (this.view[0] - this.start) * scale;
+    const x1 = Math.max(x0 + 2, this.gutter + (this.view[1] - this.start) * scale);
+    this.whole.lastElementChild.innerHTML = rect(this.gutter, 0, x0 - this.gutter, 34, "veil")
+      + rect(x1, 0, this.gutter + this.width - x1, 34, "veil") + rect(x0 + 0.5, 0.5, x1 - x0 - 1, 33, "window");
+  }
+
+  // -- the cross-hair
+
+  hover(event) {
+    this.cursor = event === null ? null : this.timeAt(event);
+    this.drawCursor();
+  }
+
+  drawCursor() {
+    const t = this.cursor;
+    this.tip.hidden = t === null || t < this.view[0] || t > this.view[1];
+    if (this.tip.hidden) {
+      this.over.innerHTML = "";
+      return;
+    }
+    const x = this.x(t);
+    this.over.innerHTML = `<line class="cursor" x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="14" y2="${this.height}"/>`;
+    this.tip.replaceChildren();
+    for (const [name, value, kind] of this.facts(t)) {
+      const line = element("div", kind || "");
+      line.append(element("b", "", name), element("span", "", value));
+      this.tip.append(line);
+    }
+    const room = this.total - x;
+    this.tip.style.left = this.isNarrow ? "0" : room > 330 ? `${x + 12}px` : "auto";
+    this.tip.style.right = this.isNarrow || room > 330 ? "auto" : `${room + 12}px`;
+  }
+
+  facts(t) {
+    const span = this.view[1] - this.view[0];
+    const perPixel = span / this.width;
+    const data = this.data;
+    const found = [["time", clockText(t, perPixel)]];
+    const last = (times) => firstAfter(times, t) - 1;
+    const state = last(this.states.t);
+    if (state >= 0) {
+      const since = t - this.states.t[state];
+      found.push(["state", `${this.states.names[this.states.i[state]]} for ${clockText(since, perPixel)}`]);
+    }
+    const edge = last(data.button.map((one) => one[0]));
+    if (edge >= 0 && data.button[edge][1]) found.push(["button", "down"]);
+    const level = (levels, step) => {
+      const [most] = columns(levels, this.start, step, t - perPixel / 2, t + perPixel / 2, 1);
+      return levelText(most);
+    };
+    if (data.mic.q) found.push(["microphone", level(this.mic, data.mic.step)]);
+    if (data.speaker.q) found.push(["loudspeaker", level(this.speaker, data.speaker.step)]);
+    const at = last(this.ring.t);
+    if (at >= 0) {
+      const all = data.ring.capacity ? ` of ${bytesText(data.ring.capacity)}` : "";
+      found.push(["ring", bytesText(this.ring.high[at]) + all]);
+    }
+    const turn = this.turns.find((one) => one.began_ms <= t && t <= one.t_ms);
+    if (turn) found.push(["turn", `${turn.turn} ${turn.outcome}, ${clockText(t - turn.began_ms, perPixel)} after it began`]);
+    for (const [begin, end, name, note] of data.faults) {
+      if (begin <= t && t <= end) found.push(["fault", note ? `${name}: ${note}` : name, "fault-fact"]);
+    }
+    const near = 5 * perPixel;
+    for (const [begin, ms] of data.underruns) {
+      if (begin - near <= t && t <= begin + ms + near) found.push(["underrun", `${ms} ms of silence`, "bad"]);
+    }
+    for (const [when, number, note] of data.violations) {
+      if (Math.abs(when - t) <= near) found.push([`invariant ${number}`, note, "bad"]);
+    }
+    const events = this.events;
+    for (let i = firstAfter(events.t, t - near - 1), n = 0; i < events.t.length && events.t[i] <= t + near; i++) {
+      if (++n > 6) {
+        found.push(["", "and more"]);
+        break;
+      }
+      found.push([clockText(events.t[i], 1), events.names[events.i[i]]]);
+    }
+    return found;
+  }
+}
+
+/** The ring's fill as times with lowest and highest values, and what the top of its lane stands for. */
+function readRing(data) {
+  const ring = data.ring;
+  const isLow = ring.top < ring.capacity / 4;
+  const scale = isLow || !ring.capacity ? Math.max(1, ring.top) : ring.capacity;
+  if (ring.points) {
+    const values = ring.points.map((point) => point[1]);
+    return { t: ring.points.map((point) => point[0]), low: values, high: values, scale };
+  }
+  const bytes = (levels) => Array.from(levels, (level) => (level / TOP) * ring.top);
+  const high = bytes(decode(ring.high));
+  return { t: high.map((_, i) => data.start + i * ring.step), low: bytes(decode(ring.low)), high, scale };
+}
+
+function svgElement(kind) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  made.setAttribute("class", kind);
+  return made;
+}
+
+function setSize(svg, width, height) {
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("width", width);
+  svg.setAttribute("height", height);
+}
+
+// Column of the turns' table: heading, what it means, its value out of a turn (null: none), how it is written.
+const ms = (value) => (value === null ? "–" : String(value));
+const TURN_COLUMNS = [
+  ["turn", "number of the turn", (turn) => turn.turn, String],
+  ["began", "on the time axis", (turn) => (typeof turn.began_ms === "number" ? turn.began_ms : turn.t_ms), (t) => clockText(t, 10)],
+  ["outcome", "how it ended", (turn) => turn.outcome, String],
+  ["question ms", "from its beginning to the release of the button, or to the end of speech that the cloud saw", (turn) => between({ zero: 0, ...turn }, "zero", "release_ms"), ms],
+  ["sent +ms", "from there until its last byte was handed to the socket", (turn) => between(turn, "release_ms", "complete_ms"), ms],
+  ["cloud +ms", "from there until the first audio of the answer came; the cloud's own time", (turn) => between(turn, "complete_ms" in turn && turn.complete_ms >= 0 ? "complete_ms" : "release_ms", "first_delta_ms"), ms],
+  ["prebuffer +ms", "from there until its first sample was played", (turn) => between(turn, "first_delta_ms", "first_sample_ms"), ms],
+  ["heard after ms", "from the end of the question to the first sample of the answer: what the person waits", (turn) => between(turn, "release_ms", "first_sample_ms"), ms],
+  ["answer ms", "from its first sample to its last", (turn) => between(turn, "first_sample_ms", "last_sample_ms"), ms],
+  ["underruns", "silences inside the answer", (turn) => turn.underruns, ms],
+  ["silent ms", "how long they were together", (turn) => turn.underrun_ms, ms],
+  ["cut bytes", "given up because the ring was full", (turn) => turn.bytes_cut, ms],
+  ["heap free", "after the turn, on interpreters that tell", (turn) => (turn.heap_free_bytes >= 0 ? turn.heap_free_bytes : null), (n) => (n === null ? "–" : bytesText(n))],
+];
+
+class TurnTable {
+  constructor(box, chart) {
+    this.box = box;
+    this.chart = chart;
+    this.columns = TURN_COLUMNS.map(([name, help, of, write]) => ({
+      name, help, write,
+      of: (turn) => {
+        const value = of(turn);
+        return value === undefined ? null : value;
+      },
+    })).filter((column) => chart.turns.some((turn) => column.of(turn) !== null));
+    this.order = 1;
+    this.by = -1;
+    this.most = FIRST_ROWS;
+    this.draw();
+  }
+
+  draw() {
+    this.box.replaceChildren();
+    if (!this.chart.turns.length) return;
+    this.box.append(element("h3", "", "Turns"));
+    const scroll = element("div", "scroll");
+    const table = element("table");
+    const head = table.createTHead().insertRow();
+    this.columns.forEach((column, at) => {
+      const cell = element("th", at === 2 ? "" : "n");
+      cell.title = column.help;
+      const button = element("button", "", column.name);
+      button.type = "button";
+      button.addEventListener("click", () => this.sort(at));
+      cell.append(button);
+      if (at === this.by) cell.setAttribute("aria-sort", this.order > 0 ? "ascending" : "descending");
+      head.append(cell);
+    });
+    const body = table.createTBody();
+    const turns = this.sorted();
+    for (const turn of turns.slice(0, this.most)) this.row(body, turn);
+    scroll.append(table);
+    this.box.append(scroll);
+    if (turns.length > this.most) {
+      const more = element("button", "more", `show all ${turns.length} turns`);
+      more.type = "button";
+      more.addEventListener("click", () => {
+        this.most = turns.length;
+        this.draw();
+      });
+      this.box.append(more);
+    }
+  }
+
+  row(body, turn) {
+    const row = body.insertRow();
+    row.tabIndex = 0;
+    row.title = "show this turn";
+    this.columns.forEach((column, at) => {
+      const value = column.of(turn);
+      const cell = row.insertCell();
+      cell.className = at === 2 ? "outcome o-" + (/^[a-z]+$/.test(value) ? value : "x") : "n";
+      if ((column.name === "underruns" || column.name === "silent ms" || column.name === "cut bytes") && value > 0) cell.className += " bad";
+      cell.textContent = value === null ? "–" : column.write(value);
+    });
+    const go = () => {
+      const began = typeof turn.began_ms === "number" ? turn.began_ms : turn.t_ms - 3000;
+      this.chart.show(began - 500, turn.t_ms + 500);
+      this.chart.svg.scrollIntoView({ block: "nearest" });
+    };
+    row.addEventListener("click", go);
+    row.addEventListener("keydown", (event) => event.key === "Enter" && go());
+  }
+
+  sorted() {
+    if (this.by < 0) return this.chart.turns;
+    const of = this.columns[this.by].of;
+    return [...this.chart.turns].sort((a, b) => {
+      const [x, y] = [of(a), of(b)];
+      if (x === null || y === null) return (x === null) - (y === null);
+      return this.order * (x < y ? -1 : x > y ? 1 : 0);
+    });
+  }
+
+  sort(at) {
+    this.order = this.by === at ? -this.order : at < 3 ? 1 : -1;
+    this.by = at;
+    this.draw();
+  }
+}
+
+let lastScroll = -1e9;
+const charts = [];
+
+/** The chart of a run, made when it is first seen: a page of a hundred runs opens at once. */
+function chartOf(number, all) {
+  const run = document.getElementById("r" + number);
+  if (!run || !all[number]) return null;
+  if (!charts[number]) {
+    charts[number] = new Chart(run.querySelector(".chart"), all[number]);
+    new TurnTable(run.querySelector(".turns"), charts[number]);
+    if (all[number].events_left_out) {
+      run.querySelector(".chart").append(element("p", "small", `${all[number].events_left_out} of the most frequent events are left out`));
+    }
+  }
+  return charts[number];
+}
+
+function follow(hash, all) {
+  const link = parseLink(hash);
+  const run = link && document.getElementById("r" + link.run);
+  if (!run) return;
+  run.open = true;
+  const chart = chartOf(link.run, all);
+  if (!chart) return;
+  if (link.from !== null) {
+    chart.show(link.from, link.to);
+    if (link.at !== undefined) chart.mark = chart.cursor = link.at;
+  }
+  (link.from === null ? run : chart.box).scrollIntoView({ block: "start" });
+}
+
+async function copyText(button, content) {
+  try {
+    await navigator.clipboard.writeText(content);
+  } catch {
+    const area = element("textarea");
+    area.value = content;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  button.textContent = "copied";
+  setTimeout(() => (button.textContent = "copy"), 1500);
+}
+
+function start() {
+  const all = JSON.parse(document.getElementById("data").textContent);
+  const runs = [...document.querySelectorAll("details.run")];
+  runs.forEach((run, number) => {
+    if (run.open) chartOf(number, all);
+    run.addEventListener("toggle", () => {
+      const chart = run.open && chartOf(number, all);
+      if (chart) chart.resize();
+    });
+  });
+  document.querySelectorAll(".command .copy").forEach((button) =>
+    button.addEventListener("click", () => copyText(button, button.previousElementSibling.textContent)));
+  let timer = 0;
+  addEventListener("resize", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => charts.forEach((chart) => chart && chart.box.clientWidth && chart.resize()), 80);
+  });
+  addEventListener("scroll", () => (lastScroll = performance.now()), { passive: true });
+  addEventListener("hashchange", () => follow(location.hash, all));
+  // A link to where one already is changes no hash, yet it is meant.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest && event.target.closest('a[href^="#r"]');
+    if (link && link.getAttribute("href") === location.hash) follow(location.hash, all);
+  });
+  addEventListener("beforeprint", () => charts.forEach((chart) => chart && chart.hover(null)));
+  follow(location.hash, all);
+}
+
+if (typeof document !== "undefined") start();
