@@ -13,7 +13,7 @@ from .clouds import coze
 from .compat import const
 from .drivers import button, i2s, led
 from .net import link, wifi
-from .session import gestures, runner, table
+from .session import gestures, runner, states
 
 _CONTROLS_POLL_MS = const(5)  # how late a button edge may be seen
 _LED_EVERY_POLLS = const(4)
@@ -25,7 +25,7 @@ _VOLUME_MAX_PERCENT = const(150)
 _LIMITS_FROM_CONFIG = (
     "press_wait_ms", "keep_link_ms", "listen_max_ms", "answer_wait_ms", "stall_ms", "free_idle_ms",
 )  # fmt: skip
-_RESTING = (table.IDLE, table.STANDBY, table.OFFLINE)
+_RESTING = (states.IDLE, states.STANDBY, states.OFFLINE)
 
 _speaker = None  # the last one made, for dump_trace
 
@@ -239,7 +239,7 @@ class Speaker:
         self._led.show(led.pattern_name(state, self.config.mode == "free"))
         if state in _RESTING and not self.player.is_audible:
             self.collector.collect()
-        self._is_thinking = state == table.THINKING
+        self._is_thinking = state == states.THINKING
 
     def _is_quiet(self):
         # Free talk has gaps rather than an end: waiting for its end would be waiting for ever.
@@ -256,7 +256,7 @@ class Speaker:
             self.session.remark(error)
 
     def _on_speaker_error(self, error):
-        if self.session.state in (table.SPEAKING, table.FINISHING):
+        if self.session.state in (states.SPEAKING, states.FINISHING):
             self.session.fault(events.FAILED, error)
             self.session.drained()  # nothing of the answer is left to be heard
         else:
@@ -289,7 +289,7 @@ def _settime(config):
 
 
 def _limits(config):
-    """How long each state may last, in ms, by the names of session/table.py."""
+    """How long each state may last, in ms, by the names of session/states.py."""
     limits = {name: getattr(config, name) for name in _LIMITS_FROM_CONFIG}
     limits["retry_ms"] = 1
     limits["connect_limit_ms"] = (

@@ -6,7 +6,7 @@ confirmed. What main.py does stands there alone, because it must work when nothi
 
 import json
 
-from . import disk
+from . import disk, report
 
 STATE_PATH = "slots/state.json"
 
@@ -28,3 +28,12 @@ def confirm(slot):
         pass  # missing or broken: it is written anew
     disk.write(STATE_PATH, json.dumps({"good": slot, "trial": None, "starts": 0}))
     return True
+
+
+def confirm_and_tell(slot, ports):
+    """confirm() with a report; a disk that takes nothing is a warning."""
+    try:
+        if confirm(slot):
+            report.say("slot", ports.ticks_ms(), slot=slot, text="this application is the good one from now on")
+    except OSError as error:
+        report.say("warning", ports.ticks_ms(), text="slot %s cannot be confirmed, the disk refuses: %s" % (slot, error))

@@ -8,7 +8,7 @@ from array import array
 
 from .compat import const
 
-STATE = const(1)  # arg: index of the state in session.table.STATES
+STATE = const(1)  # arg: index of the state in session.states.STATES
 EVENT = const(2)  # arg: index of the event in events.TABLE_EVENTS
 PRESS = const(3)
 RELEASE = const(4)

@@ -354,7 +354,28 @@ class WSProtocol:
             if self._phase == _HEAD:
                 return self._next_in_head()
             return self._next_in_body() if self._phase == _BODY else NONE
-        self.buf = self._rx  # lets go of a temporary buffer handed out before
+        buf = self._rx
+        if self.buf is not buf:
+            self.buf = buf  # lets go of a temporary buffer handed out before
+        at = self._at
+        have = self._end - at
+        if not self._is_in_frame:
+            if have == 0:
+                return NONE
+            if buf[at] == 0x81 and have > 3 and self._message_kind == NONE:
+                # A whole text message in one frame, nearly all there is: what follows would find the same, slower.
+                n = buf[at + 1]
+                at += 2
+                if n == 126:
+                    n = buf[at] << 8 | buf[at + 1]
+                    at += 2
+                elif n > 126:
+                    n = _FRAME_MAX_BYTES
+                if at + n <= self._end:
+                    self.start = at
+                    self.n = n
+                    self._at = at + n
+                    return TEXT
         while True:
             if not self._is_in_frame:
                 if not self._read_header():

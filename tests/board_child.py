@@ -2,7 +2,7 @@
 
 Arguments: flash file, blocks, number of the pipe with questions, of the pipe for answers, writes until the power goes,
 machine text, flash bytes, PSRAM bytes, version. A question is a letter (C code, F file), a length, a text; an answer a
-letter (B begun, D done, E exited, R reset, X power gone), the number of the question, the writes so far, a length, the
+letter (B begun, S synchronised, D done, E exited, R reset, X power gone), the number of the question, the writes so far, a length, the
 text of the error.
 """
 
@@ -162,6 +162,8 @@ def error_text(error):
 def ask():
     """The next question, None at the end."""
     kind = questions.read(1)
+    if kind == b"S":
+        return "S"
     return (kind, questions.read(struct.unpack("<I", questions.read(4))[0]).decode()) if kind else None
 
 
@@ -178,8 +180,9 @@ def execute(kind, text):
     return "D", ""
 
 
-# A Ctrl-C that comes just as the code ends is raised here. It can interrupt nothing but the wait for the next question
-# or the sending of an answer, which is then sent again; the stand-in knows by the number that it has it already.
+# A Ctrl-C that comes just as the code ends is raised here, at the wait for the next question or the sending of an answer.
+# That is then sent again; the stand-in knows by the number that it has it already. And the stand-in asks S until it is
+# answered before it asks the next question, which then no late Ctrl-C can eat.
 number = 0
 result = "D", ""
 while True:
@@ -188,6 +191,9 @@ while True:
             question = ask()
             if question is None:
                 break
+            if question == "S":
+                answer("S", "")
+                continue
             number += 1
             result = execute(*question)
         answer(*result)

@@ -331,6 +331,8 @@ class _Child:
         self._interrupted_s = 0
 
     def ask(self, kind, text):
+        if self._is_interrupted:
+            self._synchronise()
         self._asked += 1
         self._is_interrupted = False
         os.write(self._ask, kind + struct.pack("<I", len(text)))
@@ -340,13 +342,24 @@ class _Child:
     def answer(self):
         """(letter, text of the error) about the question that was asked last."""
         while True:
-            word, number, self.writes, size = struct.unpack("<cIII", self._exactly(13))
-            error = self._exactly(size)
-            if number == self._asked:
+            word, number, error = self._message()
+            if number == self._asked and word != b"S":
                 self._is_running = word == b"B"
                 if self._is_running and self._is_interrupted:
                     self.interrupt()
                 return word, error
+
+    def _message(self):
+        word, number, self.writes, size = struct.unpack("<cIII", self._exactly(13))
+        return word, number, self._exactly(size)
+
+    def _synchronise(self):
+        """After this no Ctrl-C is under way any more; see board_child.py."""
+        while True:
+            os.write(self._ask, b"S")
+            while select.select([self.control], [], [], 0.1)[0]:
+                if self._message()[0] == b"S":
+                    return
 
     def _exactly(self, count):
         data = b""

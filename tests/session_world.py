@@ -21,15 +21,15 @@ import frame_queue
 from firmware import app, config, connector, errors, events, report, trace
 from firmware.audio import codec, uplink
 from firmware.clouds import coze
-from firmware.session import gestures, runner, table
+from firmware.session import gestures, runner, states
 
 TICK_MS = 20
 PIECE_MS = 60
 ANSWER_PIECES = 4
-RESTING = (table.IDLE, table.STANDBY, table.OFFLINE)
+RESTING = (states.IDLE, states.STANDBY, states.OFFLINE)
 RECORDING = {
-    "ptt": (table.CALLING, table.CALLING_TAIL, table.LISTENING, table.TAIL),
-    "free": (table.CALLING, table.LISTENING, table.THINKING, table.SPEAKING),
+    "ptt": (states.CALLING, states.CALLING_TAIL, states.LISTENING, states.TAIL),
+    "free": (states.CALLING, states.LISTENING, states.THINKING, states.SPEAKING),
 }
 SETTINGS = {
     "cloud_url": "ws://127.0.0.1/v1/chat", "bot_id": "7", "token": "t", "press_wait_ms": 1000, "keep_link_ms": 4000,
@@ -157,7 +157,7 @@ class World:
         else:
             self.click()
             for _ in range(200):  # until the link is there: earlier speech would be lost on this cloud
-                if self.state in (table.LISTENING, table.IDLE):
+                if self.state in (states.LISTENING, states.IDLE):
                     break
                 self.pass_ms(20)
             self.pass_ms(300)
@@ -171,8 +171,8 @@ class World:
     def _asking_states(self):
         """Where a press gives up every question that was asked before."""
         if self.mode == "free":
-            return (table.THINKING, table.SPEAKING, table.FINISHING, table.LISTENING)
-        return (table.WAITING, table.THINKING, table.SPEAKING, table.FINISHING)
+            return (states.THINKING, states.SPEAKING, states.FINISHING, states.LISTENING)
+        return (states.WAITING, states.THINKING, states.SPEAKING, states.FINISHING)
 
     # The network
 
@@ -209,8 +209,8 @@ class World:
                 task.result()
         assert "bug" not in self.errors, self.reports[-5:]
         state = self.state
-        assert state in table.STATES
-        assert state == table.STANDBY or self.session._has_deadline, "nothing will ever end %s" % state
+        assert state in states.STATES
+        assert state == states.STANDBY or self.session._has_deadline, "nothing will ever end %s" % state
         kind = "free" if self.mode == "free" else "ptt"
         assert not self.uplink.is_recording or state in RECORDING[kind], "the microphone is open in %s" % state
         assert self.session._turn_count - len(self.turns) <= 1, "a turn was never reported"

@@ -10,10 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from session_world import World
 
 from firmware import errors, events
-from firmware.session import table
+from firmware.session import states
 
 MODES = ("ptt_hold", "ptt_toggle", "free")
-PTT_ONLY = (table.CALLING_TAIL, table.WAITING, table.TAIL)
+PTT_ONLY = (states.CALLING_TAIL, states.WAITING, states.TAIL)
 REFUSALS = (
     errors.LinkError("refused", errors.CONNECT), errors.LinkError("no name", errors.DNS),
     errors.LinkError("bad certificate", errors.TLS), errors.CloudError("busy", errors.BUSY),
@@ -29,7 +29,7 @@ def to_offline(world):
     world.is_refusing = REFUSALS[0]
     world.pass_ms(100)
     for _ in range(100):
-        if world.state == table.OFFLINE:
+        if world.state == states.OFFLINE:
             return
         world.pass_ms(20)
 
@@ -117,10 +117,10 @@ def to_finishing(world):
 
 
 WAYS = {
-    table.STANDBY: to_standby, table.OFFLINE: to_offline, table.CONNECTING: to_connecting, table.CALLING: to_calling,
-    table.CALLING_TAIL: to_calling_tail, table.WAITING: to_waiting, table.IDLE: to_idle,
-    table.LISTENING: to_listening, table.TAIL: to_tail, table.THINKING: to_thinking, table.SPEAKING: to_speaking,
-    table.FINISHING: to_finishing,
+    states.STANDBY: to_standby, states.OFFLINE: to_offline, states.CONNECTING: to_connecting, states.CALLING: to_calling,
+    states.CALLING_TAIL: to_calling_tail, states.WAITING: to_waiting, states.IDLE: to_idle,
+    states.LISTENING: to_listening, states.TAIL: to_tail, states.THINKING: to_thinking, states.SPEAKING: to_speaking,
+    states.FINISHING: to_finishing,
 }  # fmt: skip
 
 

@@ -6,16 +6,18 @@ to somebody else, who posts an event when it has happened. The one task here wat
 
 import asyncio
 
+from unload import unload
+
 from .. import errors, events, report, trace as tr
 from ..compat import const, mem_free_bytes, ticks_add, ticks_diff
-from . import table, turn
+from . import states, turn
 
 _DEADLINE_POLL_MS = const(100)
 _TRACE_LINES = const(40)  # the newest, shown with a failure
 
 
 class Runner:
-    """mode: ptt_hold, ptt_toggle or free; limits: {name: ms} for every name in table.DEADLINES.
+    """mode: ptt_hold, ptt_toggle or free; limits: {name: ms} for every name in states.DEADLINES.
 
     player, intake, uplink, cloud, link: the parts that the effects order about (app.py makes them).
     on_state(state): called after each change, for the LED.
@@ -23,7 +25,7 @@ class Runner:
 
     def __init__(self, mode, limits, ports, trace, player, intake, uplink, cloud, link, on_state):
         self._mode = mode
-        self._rows = table.by_state(table.table_for(mode))
+        self._rows = _rows_for(mode)
         self._limits = limits
         self._ports = ports
         self._trace = trace
@@ -34,7 +36,7 @@ class Runner:
         self._link = link
         self._on_state = on_state
         self._effects = self._make_effects()
-        self.state = table.OFFLINE
+        self.state = states.OFFLINE
         self.error = None  # the newest one, what `fail` and `note` speak of
         self._noted = None  # the newest error that was reported
         self.refused_count = 0  # events that meant nothing in their state
@@ -76,7 +78,7 @@ class Runner:
 
     def _step(self, event):
         old = self.state
-        self.state, effects = table.step(self._rows, old, event)
+        self.state, effects = states.step(self._rows, old, event)
         if self.state == old and not effects:
             self.refused_count += 1
             return
@@ -90,9 +92,9 @@ class Runner:
 
     def _enter(self, old):
         state = self.state
-        self._trace.add(tr.STATE, table.STATES.index(state))
-        name = table.deadline_name(self._mode, state)
-        if name != table.KEEP:
+        self._trace.add(tr.STATE, states.STATES.index(state))
+        name = states.deadline_name(self._mode, state)
+        if name != states.KEEP:
             self._set_deadline(self._limits[name] if name else 0)
         self._on_state(state)
         report.say("state", self._ports.ticks_ms(), state=state, before=old)
@@ -126,15 +128,15 @@ class Runner:
 
     def _note_progress(self):
         """A long answer that is still being heard is progress, however long ago its last byte came."""
-        if self.state == table.SPEAKING or self.state == table.FINISHING:
+        if self.state == states.SPEAKING or self.state == states.FINISHING:
             heard = self._player.samples_played
             if heard != self._seen_samples:
                 self._seen_samples = heard
                 self._extend()
 
     def _extend(self):
-        name = table.deadline_name(self._mode, self.state)
-        if name and name != table.KEEP:
+        name = states.deadline_name(self._mode, self.state)
+        if name and name != states.KEEP:
             self._set_deadline(self._limits[name])
 
     # What the parts report
@@ -180,7 +182,7 @@ class Runner:
     def _receive_audio(self, buf, now_ms):
         self.post(events.AUDIO)
         n = self._cloud.audio_n
-        if self.state != table.SPEAKING:
+        if self.state != states.SPEAKING:
             self._trace.add(tr.STALE_AUDIO, n)
             return False
         if self._turn.first_delta_ms < 0:
@@ -408,7 +410,7 @@ class Runner:
     def _check_link(self):
         if not self._link.is_up and not self._link.is_starting:
             self.post(events.LINK_LOST)
-        elif self._link.is_up and self.state == table.CONNECTING:
+        elif self._link.is_up and self.state == states.CONNECTING:
             self.post(events.LINK_READY)
 
     def _check_recording(self):
@@ -456,3 +458,12 @@ class Runner:
 
     def _error(self, text, kind):
         self.error = errors.PipitError(text, kind)
+
+
+def _rows_for(mode):
+    """The table of one mode, as states.step takes it. All three, as source has them, would stay for good."""
+    from . import table
+
+    rows = table.by_state(table.table_for(mode))
+    unload(__name__.rpartition(".")[0], ("table",))
+    return rows

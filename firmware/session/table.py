@@ -1,9 +1,9 @@
 """The session as data: state x event -> state, effects. Nowhere else may a turn change state.
 
-States are conditions, events have happened (firmware/events.py), effects are orders that session/runner.py performs
+States are conditions (states.py), events have happened (firmware/events.py), effects are orders that runner.py performs
 in the order written. A pair that is not in the table changes nothing.
 
-A state's deadline is the name of a setting or a constant of `DEADLINES`; when it passes, the table gets DEADLINE.
+Needed once, to make the rows of one talk mode; then runner.py lets go of it, for the heap's sake.
 """
 
 from ..events import (
@@ -28,41 +28,21 @@ from ..events import (
     TURN_STARTED,
     UTTERANCE_END,
 )
-
-STANDBY = "standby"  # no link, on purpose: nobody has asked for a while
-OFFLINE = "offline"  # no link, waiting to try again
-CONNECTING = "connecting"
-CALLING = "calling"  # recording while the link is made
-CALLING_TAIL = "calling_tail"  # the tail of that recording
-WAITING = "waiting"  # a whole question is recorded, the link is still being made
-IDLE = "idle"
-LISTENING = "listening"
-TAIL = "tail"  # the button is up, the last syllable is not over
-THINKING = "thinking"
-SPEAKING = "speaking"
-FINISHING = "finishing"  # no more of this answer will come: play what is there
-
-STATES = (
-    STANDBY, OFFLINE, CONNECTING, CALLING, CALLING_TAIL, WAITING, IDLE, LISTENING, TAIL, THINKING, SPEAKING, FINISHING,
-)  # fmt: skip
-
-KEEP = "keep"  # the deadline of the state before goes on
-
-# State -> the setting that bounds it, in ms; 0 means for ever.
-DEADLINES = {
-    STANDBY: "",
-    OFFLINE: "retry_ms",
-    CONNECTING: "connect_limit_ms",
-    CALLING: "press_wait_ms",
-    CALLING_TAIL: KEEP,
-    WAITING: KEEP,
-    IDLE: "keep_link_ms",
-    LISTENING: "listen_max_ms",
-    TAIL: "tail_limit_ms",
-    THINKING: "answer_wait_ms",
-    SPEAKING: "stall_ms",
-    FINISHING: "stall_ms",
-}
+from .states import (
+    CALLING,
+    CALLING_TAIL,
+    CONNECTING,
+    FINISHING,
+    IDLE,
+    LISTENING,
+    OFFLINE,
+    SPEAKING,
+    STANDBY,
+    STATES,
+    TAIL,
+    THINKING,
+    WAITING,
+)
 
 # The link; the same in every mode.
 _LINK = {
@@ -180,7 +160,7 @@ _FREE = {
 
 
 def table_for(mode):
-    """The transitions of a talk mode: ptt_hold, ptt_toggle or free."""
+    """{(state, event): (next state, effects)} of a talk mode: ptt_hold, ptt_toggle or free."""
     table = dict(_LINK)
     table.update(_FREE if mode == "free" else _PTT)
     for state in STATES:
@@ -188,24 +168,9 @@ def table_for(mode):
     return table
 
 
-def deadline_name(mode, state):
-    """The setting that bounds `state` in this mode, KEEP, or "" for none."""
-    if mode == "free" and state == LISTENING:
-        return "free_idle_ms"
-    return DEADLINES[state]
-
-
 def by_state(table):
-    """{state: {event: (next state, effects)}}, what step() takes: a key of two parts would be a new tuple each time."""
+    """{state: {event: (next state, effects)}}, what states.step takes: a key of two parts would be a tuple each time."""
     rows = {state: {} for state in STATES}
     for state, event in table:
         rows[state][event] = table[state, event]
     return rows
-
-
-_STAY = {state: (state, ()) for state in STATES}
-
-
-def step(rows, state, event):
-    """(next state, effects); a pair that is not in the table changes nothing and has no effects. Never allocates."""
-    return rows[state].get(event) or _STAY[state]

@@ -22,7 +22,7 @@ import thin
 from kernels import copy_into
 
 from firmware import app, boards, compat, config, report
-from firmware.session import table
+from firmware.session import states
 
 FRAME_MS = 20
 DELTA_MS = 60
@@ -143,14 +143,14 @@ class Duplex:
 
     async def begin(self):
         session = self.speaker.session
-        while session.state != table.IDLE:
+        while session.state != states.IDLE:
             await self.speaker.ports.sleep_ms(10)
         session.post("press")
         self.cloud.say(framed(message("conversation.chat.created", {"id": CHAT_ID, "conversation_id": "1" * 80})))
         for _ in range(5):
             self.cloud.answer()
         await self.play(1200)
-        assert session.state == table.SPEAKING and self.speaker.uplink.is_recording
+        assert session.state == states.SPEAKING and self.speaker.uplink.is_recording
 
 
 def measured(codec, downlink_hz):

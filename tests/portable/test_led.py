@@ -5,7 +5,7 @@ from check import Clock, assert_no_allocation
 from firmware import errors
 from firmware.drivers import led
 from firmware.drivers.led import Led
-from firmware.session import table
+from firmware.session import states
 
 
 class Pixel:
@@ -63,7 +63,7 @@ def flashes_of(frames):
 
 
 def test_every_state_has_a_pattern_in_every_mode():
-    for state in table.STATES:
+    for state in states.STATES:
         for is_free in (False, True):
             assert led.pattern_name(state, is_free) in led.PATTERNS, state
 

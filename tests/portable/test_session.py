@@ -7,7 +7,7 @@ from check import now_ms, ports, run_stepped
 from test_table import reached
 
 from firmware import errors, events, report, trace
-from firmware.session import runner, table
+from firmware.session import runner, states, table
 
 LIMITS = {
     "retry_ms": 300, "connect_limit_ms": 15000, "press_wait_ms": 5000, "keep_link_ms": 300000, "listen_max_ms": 60000,
@@ -66,7 +66,7 @@ class Session:
 
     def connected(self):
         self.after(events.DEADLINE, events.LINK_READY)
-        assert self.runner.state == table.IDLE
+        assert self.runner.state == states.IDLE
         return self
 
     def speaking(self):
@@ -80,14 +80,14 @@ class Session:
 def test_a_whole_turn():
     session = Session().connected()
     assert session.after(events.PRESS)[-2:] == ["link.send", "uplink.start"]
-    assert session.runner.state == table.LISTENING
+    assert session.runner.state == states.LISTENING
     assert session.after(events.RELEASE) == ["uplink.finish"]
     assert session.after(events.UTTERANCE_END) == []
-    assert session.runner.state == table.THINKING
+    assert session.runner.state == states.THINKING
     assert session.after(events.AUDIO) == ["intake.begin"]
     assert session.after(events.AUDIO, events.AUDIO_DONE) == ["player.complete"]
     session.after(events.DRAINED)
-    assert session.runner.state == table.IDLE
+    assert session.runner.state == states.IDLE
     turns = session.told("turn")
     assert len(turns) == 1 and turns[0]["outcome"] == "answered" and turns[0]["release_ms"] == 0
 
@@ -98,7 +98,7 @@ def test_barge_in_is_silence_first_then_cancel_then_recording():
     assert orders[0] == "player.flush"
     assert orders.index("link.send") < orders.index("uplink.start")
     assert ("link.send", b"cancel") in session.orders
-    assert session.runner.state == table.LISTENING
+    assert session.runner.state == states.LISTENING
     assert session.told("turn")[0]["outcome"] == "interrupted"
 
 
@@ -107,7 +107,7 @@ def test_a_tap_takes_the_question_back():
     session.after(events.PRESS)
     assert "uplink.abort" in session.after(events.TAP)
     assert ("link.send", b"clear") in session.orders
-    assert session.runner.state == table.IDLE
+    assert session.runner.state == states.IDLE
     assert session.told("turn")[0]["outcome"] == "discarded"
 
 
@@ -142,10 +142,10 @@ def test_a_lost_link_while_speaking_plays_what_was_accepted_and_then_reconnects(
     session.after()
     session.link._fields["is_up"] = False
     session.runner.fault(events.LINK_LOST, errors.LinkError("gone"))
-    assert session.runner.state == table.FINISHING
+    assert session.runner.state == states.FINISHING
     assert "player.flush" not in [order[0] for order in session.orders]
     session.after(events.DRAINED)
-    assert session.runner.state == table.OFFLINE
+    assert session.runner.state == states.OFFLINE
     assert session.told("turn")[0]["outcome"] == "cut"
 
 
@@ -154,14 +154,14 @@ def test_a_press_while_the_rest_is_played_asks_anew():
     session.link._fields["is_up"] = False
     session.runner.fault(events.LINK_LOST, errors.LinkError("gone"))
     orders = session.after(events.PRESS)
-    assert session.runner.state == table.CALLING
+    assert session.runner.state == states.CALLING
     assert orders[0] == "player.flush" and "uplink.start" in orders and "link.start" in orders
 
 
 def test_a_press_while_connecting_records_and_fails_aloud_in_time():
     session = Session()
     session.after(events.DEADLINE)
-    assert session.runner.state == table.CONNECTING
+    assert session.runner.state == states.CONNECTING
 
     async def main():
         watch = asyncio.create_task(session.runner.run())
@@ -170,7 +170,7 @@ def test_a_press_while_connecting_records_and_fails_aloud_in_time():
         began_ms = now_ms()
         session.runner.post(events.RELEASE)
         session.runner.post(events.UTTERANCE_END)
-        while session.runner.state == table.WAITING:
+        while session.runner.state == states.WAITING:
             await ports().sleep_ms(10)
         watch.cancel()
         return now_ms() - began_ms
@@ -196,7 +196,7 @@ def test_no_state_but_rest_outlives_its_deadline():
                 watch.cancel()
 
             run_stepped(main, limit_ms=400_000)
-            resting = (table.IDLE, table.STANDBY, table.CONNECTING, table.OFFLINE)
+            resting = (states.IDLE, states.STANDBY, states.CONNECTING, states.OFFLINE)
             assert session.runner.state in resting, (mode, state, session.runner.state)
 
 
@@ -217,8 +217,8 @@ def test_a_long_answer_that_is_still_heard_is_not_cut():
         watch.cancel()
         return heard, stalled
 
-    assert run_stepped(main) == (table.SPEAKING, table.FINISHING), "silence is counted from the last sample on"
-    assert session.runner.state == table.IDLE and session.told("turn")[0]["outcome"] == "cut"
+    assert run_stepped(main) == (states.SPEAKING, states.FINISHING), "silence is counted from the last sample on"
+    assert session.runner.state == states.IDLE and session.told("turn")[0]["outcome"] == "cut"
 
 
 def test_audio_is_played_only_while_an_answer_is_expected():
@@ -235,30 +235,30 @@ def test_audio_is_played_only_while_an_answer_is_expected():
 
 def test_every_pair_of_state_and_event_is_survived():
     for mode in ("ptt_hold", "ptt_toggle", "free"):
-        for state in table.STATES:
+        for state in states.STATES:
             for event in events.TABLE_EVENTS:
                 session = Session(mode)
                 session.runner.state = state
                 session.runner.fault(event, errors.LinkError("x"))
-                assert session.runner.state in table.STATES
+                assert session.runner.state in states.STATES
 
 
 def test_free_talk_starts_goes_on_after_an_answer_and_ends_by_a_click():
     session = Session("free").connected()
     assert ("uplink.start", True) in (session.after(events.PRESS), session.orders)[1]
     session.after(events.SPEECH_STARTED, events.SPEECH_STOPPED)
-    assert session.runner.state == table.THINKING
+    assert session.runner.state == states.THINKING
     session.after(events.AUDIO, events.AUDIO_DONE, events.DRAINED)
-    assert session.runner.state == table.LISTENING
+    assert session.runner.state == states.LISTENING
     assert "uplink.abort" in session.after(events.PRESS)
-    assert session.runner.state == table.IDLE
+    assert session.runner.state == states.IDLE
 
 
 def test_free_talk_speech_over_the_answer_silences_it():
     session = Session("free").connected()
     session.after(events.PRESS, events.SPEECH_STARTED, events.SPEECH_STOPPED, events.AUDIO)
     assert session.after(events.SPEECH_STARTED)[0] == "player.flush"
-    assert session.runner.state == table.LISTENING
+    assert session.runner.state == states.LISTENING
     assert session.told("turn")[0]["outcome"] == "interrupted"
 
 
@@ -271,7 +271,7 @@ def test_free_talk_that_goes_on_before_the_answer_begins_is_no_answer():
 
 
 def test_five_taps_ask_for_provisioning_from_any_state():
-    for state in table.STATES:
+    for state in states.STATES:
         session = Session()
         session.runner.state = state
         session.after(events.PROVISION)
@@ -281,10 +281,10 @@ def test_five_taps_ask_for_provisioning_from_any_state():
 def test_a_touch_within_the_tail_does_not_lose_the_question():
     session = Session().connected()
     session.after(events.PRESS, events.RELEASE, events.PRESS)
-    assert session.runner.state == table.LISTENING
+    assert session.runner.state == states.LISTENING
     session.uplink._fields["was_resumed"] = True
     assert session.after(events.TAP) == ["uplink.finish"]
-    assert session.runner.state == table.TAIL
+    assert session.runner.state == states.TAIL
 
 
 def test_speech_that_nobody_asked_for_ends_where_it_began():
@@ -294,25 +294,25 @@ def test_speech_that_nobody_asked_for_ends_where_it_began():
         session.uplink._fields["is_recording"] = False
         session.after(events.AUDIO)
         session.after(ending)
-        assert session.runner.state == table.IDLE, ending
+        assert session.runner.state == states.IDLE, ending
     session = Session("free").connected()
     session.uplink._fields["is_recording"] = False
     session.after(events.AUDIO)
     assert "uplink.start" in session.after(events.PRESS)
-    assert session.runner.state == table.LISTENING
+    assert session.runner.state == states.LISTENING
 
 
 def test_a_question_cut_off_by_the_end_of_free_talk_is_dead():
     session = Session("free").connected()
     session.after(events.PRESS, events.SPEECH_STARTED, events.PRESS)
-    assert session.runner.state == table.IDLE
+    assert session.runner.state == states.IDLE
     assert "cloud.interrupt" in session.after(events.SPEECH_STOPPED)
 
 
 def test_an_answer_that_failed_half_way_is_dead():
     for mode in ("ptt_hold", "free"):
         rows = table.table_for(mode)
-        _, effects = rows[(table.SPEAKING, events.FAILED)]
+        _, effects = rows[(states.SPEAKING, events.FAILED)]
         assert "interrupt" in effects
         assert effects[0] == "cut"
 
@@ -322,4 +322,4 @@ def test_a_remark_is_shown_once_and_changes_nothing():
     for _ in range(3):
         session.runner.remark(errors.AudioError("the microphone is deaf"))
     assert len(session.told("error")) == 1
-    assert session.runner.state == table.IDLE
+    assert session.runner.state == states.IDLE

@@ -1,10 +1,10 @@
 """The session table walked in full: every pair of state and event, in every mode."""
 
 from firmware import events
-from firmware.session import table
+from firmware.session import states, table
 
 MODES = ("ptt_hold", "ptt_toggle", "free")
-RESTING = (table.IDLE, table.STANDBY)
+RESTING = (states.IDLE, states.STANDBY)
 
 
 def test_every_row_names_known_states_events_and_effects():
@@ -13,7 +13,7 @@ def test_every_row_names_known_states_events_and_effects():
     known = effect_names(Runner)
     for mode in MODES:
         for (state, event), (after, effects) in table.table_for(mode).items():
-            assert state in table.STATES and after in table.STATES, (state, event)
+            assert state in states.STATES and after in states.STATES, (state, event)
             assert event in events.TABLE_EVENTS, event
             for effect in effects:
                 assert effect in known, effect
@@ -44,13 +44,13 @@ def test_every_state_but_standby_has_a_deadline_that_leaves_it():
         for state in reached(rows):
             if state in RESTING:
                 continue
-            assert table.deadline_name(mode, state), state
-            after, _ = table.step(table.by_state(rows), state, events.DEADLINE)
+            assert states.deadline_name(mode, state), state
+            after, _ = states.step(table.by_state(rows), state, events.DEADLINE)
             assert after != state, (mode, state)
 
 
 def reached(rows):
-    found = [table.OFFLINE]
+    found = [states.OFFLINE]
     for state in found:
         for (origin, _), (after, _) in rows.items():
             if origin == state and after not in found:
@@ -61,11 +61,11 @@ def reached(rows):
 def test_rest_is_reachable_from_everywhere_and_every_state_is_used():
     for mode in MODES:
         rows = table.table_for(mode)
-        states = reached(rows)
-        used = [s for s in table.STATES if mode != "free" or s not in (table.CALLING_TAIL, table.WAITING, table.TAIL)]
-        assert sorted(states) == sorted(used), mode
-        for state in states:
-            assert table.IDLE in reached_from(rows, state), (mode, state)
+        found = reached(rows)
+        used = [s for s in states.STATES if mode != "free" or s not in (states.CALLING_TAIL, states.WAITING, states.TAIL)]
+        assert sorted(found) == sorted(used), mode
+        for state in found:
+            assert states.IDLE in reached_from(rows, state), (mode, state)
 
 
 def reached_from(rows, state):
@@ -80,9 +80,9 @@ def reached_from(rows, state):
 def test_a_pair_outside_the_table_changes_nothing():
     for mode in MODES:
         rows = table.table_for(mode)
-        for state in table.STATES:
+        for state in states.STATES:
             for event in events.TABLE_EVENTS:
-                after, effects = table.step(table.by_state(rows), state, event)
+                after, effects = states.step(table.by_state(rows), state, event)
                 if (state, event) not in rows:
                     assert after == state and effects == ()
 
@@ -90,26 +90,26 @@ def test_a_pair_outside_the_table_changes_nothing():
 def test_a_lost_link_leaves_every_state_that_needs_one():
     for mode in MODES:
         rows = table.table_for(mode)
-        for state in (table.CONNECTING, table.IDLE, table.LISTENING, table.THINKING):
-            assert table.step(table.by_state(rows), state, events.LINK_LOST)[0] == table.OFFLINE, (mode, state)
-        assert table.step(table.by_state(rows), table.SPEAKING, events.LINK_LOST)[0] == table.FINISHING
+        for state in (states.CONNECTING, states.IDLE, states.LISTENING, states.THINKING):
+            assert states.step(table.by_state(rows), state, events.LINK_LOST)[0] == states.OFFLINE, (mode, state)
+        assert states.step(table.by_state(rows), states.SPEAKING, events.LINK_LOST)[0] == states.FINISHING
 
 
 def test_a_press_over_an_answer_silences_it_before_anything_else():
     for mode in MODES:
-        _, effects = table.step(table.by_state(table.table_for(mode)), table.SPEAKING, events.PRESS)
+        _, effects = states.step(table.by_state(table.table_for(mode)), states.SPEAKING, events.PRESS)
         assert effects[0] == "flush" and effects[1] == "interrupt"
 
 
 def test_recording_never_outlives_its_state():
     """Every way out of a state that records either keeps recording or ends it."""
-    recording = (table.CALLING, table.LISTENING)
+    recording = (states.CALLING, states.LISTENING)
     enders = ("finish", "abort", "discard", "take_back")
     for mode in ("ptt_hold", "ptt_toggle"):
         for (state, event), (after, effects) in table.table_for(mode).items():
             if state in recording and after not in recording:
                 assert [e for e in effects if e in enders], (mode, state, event)
     for (state, event), (after, effects) in table.table_for("free").items():
-        talking = recording + (table.THINKING, table.SPEAKING)
+        talking = recording + (states.THINKING, states.SPEAKING)
         if state in talking and after not in talking:
             assert [e for e in effects if e in enders], (state, event)

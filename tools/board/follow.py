@@ -62,9 +62,9 @@ class _Watch:
             status = self._status()
             if status is not None:
                 self._enter(status.get("state"))
+                if status.get("state") in ONLINE:
+                    return status  # whatever failed on the way there is over
                 self._judge_status(status.get("last_error"))
-                if self._state in ONLINE:
-                    return status
             self._listen()
         raise ToolError(
             "the speaker is not online after %d s; it goes on trying. Its last state: %s%s"

@@ -89,9 +89,9 @@ def set_up_person(here, settings):
             else:
                 here.volume_pins[key[7:]] = pins["pin"]
     if settings["script"]:
-        from firmware.session import table
+        from firmware.session import states
 
-        here.play_script(settings["script"]["text"], settings["script"]["name"], table.STATES)
+        here.play_script(settings["script"]["text"], settings["script"]["name"], states.STATES)
     if settings["keyboard"]:
         here.listen_to_keyboard(Stdin().lines)
 

@@ -164,7 +164,8 @@ def figures(line, result):
     found = {"ended": "in order" if result.exit_code == 0 else failure(result)}
     found.update(turn_figures(line.turns))
     if line.turns:
-        found["underruns"] = "%d, %d ms" % (len(line.underruns), sum(ms for _, ms in line.underruns))
+        silent_ms = sum(ms for _, ms in line.underruns)
+        found["underruns"] = "%d, %d ms in all" % (len(line.underruns), silent_ms) if line.underruns else "none"
     for name, text in (("rx_lost", "microphone samples lost"), ("tx_late", "samples too late for their block")):
         if result.counts.get(name):
             found[text] = str(result.counts[name])

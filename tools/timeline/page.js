@@ -617,7 +617,7 @@ class Chart {
     }
     const right = this.gutter + this.width;
     const area = `<path class="ring" d="M${this.gutter} ${base}${upper.join("")}L${right} ${base}z"/>`;
-    const share = ring.scale === ring.capacity ? `of ${bytesText(ring.capacity)}` : `up to ${bytesText(ring.scale)}`;
+    const share = ring.scale === this.data.ring.capacity ? `of ${bytesText(ring.capacity)}` : `up to ${bytesText(ring.scale)}`;
     return `<line class="base" x1="${this.gutter}" x2="${right}" y1="${base}" y2="${base}"/>` + area
       + `<path class="ring-line" d="${back.join("")}"/>` + this.drawUnderruns(lane)
       + (this.isNarrow ? text(right, lane.y - 3, share, "note", "end") : text(this.gutter - 8, lane.y + 38, share, "note", "end"));
@@ -670,14 +670,16 @@ class Chart {
     for (const wish of wishes) {
       wish.text = cut(wish.name, Math.min(this.isNarrow ? 250 : 420, this.width - 8));
       wish.wide = wish.text.length * CHAR_PX + 10;
-      wish.left = Math.min(wish.x, Math.max(this.gutter, right - wish.wide));
+      wish.isLeft = wish.x + wish.wide > right && wish.x - wish.wide >= this.gutter;
+      wish.left = wish.isLeft ? wish.x - wish.wide : Math.max(this.gutter, Math.min(wish.x, right - wish.wide));
     }
     const rows = placeTexts(wishes.map((wish) => [wish.left, wish.wide]), this.isNarrow ? 5 : 4);
     wishes.forEach((wish, at) => {
       if (rows[at] < 0) return;
       const y = lane.y + 16 + 15 * rows[at];
       out.push(`<path class="event ${wish.kind} thread" d="M${wish.x.toFixed(1)} ${lane.y + 6}V${y - 4}"/>`);
-      out.push(text(wish.left + 3, y, wish.text, "event-name " + wish.kind));
+      const kind = "event-name " + wish.kind;
+      out.push(wish.isLeft ? text(wish.x - 3, y, wish.text, kind, "end") : text(wish.left + 3, y, wish.text, kind));
     });
     return out.join("");
   }
@@ -918,7 +920,7 @@ class TurnTable {
     const go = () => {
       const began = typeof turn.began_ms === "number" ? turn.began_ms : turn.t_ms - 3000;
       this.chart.show(began - 500, turn.t_ms + 500);
-      this.chart.svg.scrollIntoView({ block: "nearest" });
+      this.chart.frame.scrollIntoView({ block: "nearest" });
     };
     row.addEventListener("click", go);
     row.addEventListener("keydown", (event) => event.key === "Enter" && go());
@@ -969,7 +971,8 @@ function follow(hash, all) {
     chart.show(link.from, link.to);
     if (link.at !== undefined) chart.mark = chart.cursor = link.at;
   }
-  (link.from === null ? run : chart.box).scrollIntoView({ block: "start" });
+  if (link.from === null) run.scrollIntoView();
+  else chart.frame.scrollIntoView({ block: "nearest" });
 }
 
 async function copyText(button, content) {

@@ -132,11 +132,25 @@ def _length(ms):
 
 def _head(title, summary, timelines):
     text = summary.get("text", "")
-    return "<header><h1>%s</h1>%s%s</header>" % (
+    return "<header><h1>%s</h1>%s%s%s</header>" % (
         _esc(title),
         "<p class=lead>%s</p>" % _esc(text) if text else "",
+        "<p class=chips>%s</p>" % _chips(timelines[0]) if len(timelines) == 1 else "",
         _figures(summary.get("figures") or {}),
     )
+
+
+def _chips(line):
+    count = len(line.turns)
+    chips = [_length(line.end_ms - line.start_ms), "%d turn%s" % (count, "" if count == 1 else "s")]
+    if line.plan:
+        chips.append("plan " + line.plan)
+    if line.seed is not None:
+        chips.append("seed %s" % line.seed)
+    text = " ".join("<span class=chip>%s</span>" % _esc(chip) for chip in chips)
+    if line.violations:
+        text += " <span class='chip bad'>%d violated</span>" % len(line.violations)
+    return text
 
 
 def _figures(figures):
@@ -189,34 +203,31 @@ def _runs_table(timelines):
 
 def _run(number, line, count):
     is_open = count == 1 or line.violations or number == 0
-    chips = [_length(line.end_ms - line.start_ms), "%d turn%s" % (len(line.turns), "" if len(line.turns) == 1 else "s")]
-    if line.plan:
-        chips.append("plan " + line.plan)
-    if line.seed is not None:
-        chips.append("seed %s" % line.seed)
-    heading = "".join("<span class=chip>%s</span>" % _esc(chip) for chip in chips)
-    if line.violations:
-        heading += "<span class='chip bad'>%d violated</span>" % len(line.violations)
     command = ""
     if line.command:
         command = (
             "<div class=command><code>%s</code><button type=button class=copy>copy</button></div>" % _esc(line.command)
         )
     return (
-        "<details class=run id=r%d%s><summary><h2>%s</h2>%s</summary>%s<div class=chart data-run=%d></div>%s"
+        "<details class='run%s' id=r%d%s><summary><h2>%s</h2>%s</summary>%s%s<div class=chart></div>"
         "<div class=turns></div></details>"
-        % (number, " open" if is_open else "", _esc(line.title), heading, command, number, _figures(line.figures))
+        % (
+            " only" if count == 1 else "", number, " open" if is_open else "", _esc(line.title), _chips(line),
+            command, _figures(line.figures),
+        )  # fmt: skip
     )
 
 
 _LEGEND = """<section class=legend><h2>How to read it</h2>
 <ul>
 <li><i class="sw fault"></i>a fault is on<li><i class="sw violation"></i>a promise was broken
-<li><i class="sw mic"></i>microphone<li><i class="sw speaker"></i>loudspeaker, louder is taller (square root, as heard)
+<li><i class="sw mic"></i>microphone<li><i class="sw speaker"></i>loudspeaker
 <li><i class="sw ring"></i>sound waiting to be played<li><i class="sw underrun"></i>silence inside an answer
 <li><i class="sw ask"></i>question<li><i class="sw send"></i>its rest is sent<li><i class="sw wait"></i>waiting for the
 cloud<li><i class="sw hold"></i>collecting the first sound<li><i class="sw answer"></i>answer is heard
 </ul>
+<p>Of both sounds the loudest sample of each step is drawn, its height as the square root, so that soft sound is seen.
+Heard after: from the end of the question to the first sample of the answer.</p>
 <p class=keys>Wheel or pinch zooms, dragging moves. With the chart in focus: <kbd>←</kbd> <kbd>→</kbd> move,
 <kbd>+</kbd> <kbd>−</kbd> zoom, <kbd>0</kbd> shows all, <kbd>n</kbd> <kbd>p</kbd> next and previous turn, <kbd>u</kbd>
 next underrun, <kbd>v</kbd> next violation.</p></section>"""

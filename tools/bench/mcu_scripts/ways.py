@@ -134,14 +134,13 @@ class Down:
         from byte_ring import ByteRing
         from firmware.clouds import coze
 
+        self.protocol = ws_protocol.WSProtocol(4608, 65536)
+        self.ring = ByteRing(6000)
+        self.coze = coze.Coze(Config, "", self.ring)
         self.audio = tone(1440, 137) if codec_name == "pcm" else tone(240, 137)
         payload = delta(self.audio)
         n = len(payload)
-        self.payload = payload
         self.wire = bytes([0x81, 126, n >> 8, n & 0xFF]) + payload
-        self.ring = ByteRing(6000)
-        self.coze = coze.Coze(Config, "", self.ring)
-        self.protocol = ws_protocol.WSProtocol(6144, 65536)
         self.protocol.handshake("x", "/", {}, bytes(16))
         answer = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
         answer += self.protocol._accept.encode() + b"\r\n\r\n"

@@ -1,0 +1,120 @@
+"""Changes the settings file for a host: merged, judged by the same code that will read it, written whole or not at all.
+
+Loaded for one errand only, like the judge. No value of a setting ever stands in what is returned or raised, but for
+those of read_redacted().
+"""
+
+import json
+
+from . import boards, config, disk
+from .compat import const
+from .errors import ConfigError
+
+_FILE_MAX_BYTES = const(16_384)
+_STAND_IN = "1"  # for a required setting that is still to come: fits every one of them
+_HIDDEN = "(set, not shown)"
+
+
+class Settings:
+    """path: of the settings file."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def change(self, values, removed=(), is_dry=False):
+        """Merge `values` over the file and take the names in `removed` out of it, None: everything.
+
+        Returns {"changed": names, "missing": required names without a value, "restart_needed", "warnings"}.
+        ConfigError names the setting at fault; the file is as before then, as it is after a dry call. OSError: the
+        disk takes nothing.
+        """
+        old, warnings = self._read()
+        new = {} if removed is None else {key: old[key] for key in old if key not in removed}
+        for key in values:
+            new[key] = values[key]
+        names = list(old) + [key for key in new if key not in old]
+        changed = [key for key in names if key not in old or key not in new or old[key] != new[key]]
+        _check_names(tuple(values) + tuple(removed or ()), old)
+        missing, judged = _judge(new)
+        if "board" in changed:
+            boards.load(judged.board)
+        text = _formatted(new)
+        if len(text) > _FILE_MAX_BYTES:
+            raise ConfigError("", "the settings are longer than %d bytes together" % _FILE_MAX_BYTES)
+        if not is_dry and (changed or warnings):
+            disk.write(self._path, text)
+        return {
+            "changed": changed,
+            "missing": missing,
+            "restart_needed": bool(changed) and not is_dry,
+            "warnings": warnings + judged.warnings,
+        }
+
+    def read_redacted(self):
+        """{"config": settings in force or, if they are wrong, those of the file; "missing": names; "problem": text}"""
+        old, warnings = self._read()
+        try:
+            missing, judged = _judge(old)
+        except ConfigError as error:
+            shown = {key: _HIDDEN if key in _secrets() else old[key] for key in old if key != "cloud_url"}
+            return {"config": shown, "missing": [], "problem": error.text}
+        shown = judged.redacted()
+        for key in missing:
+            shown[key] = ""
+        return {"config": shown, "missing": missing, "problem": warnings[0] if warnings else ""}
+
+    def is_complete(self):
+        """The file as it stands starts a speaker."""
+        try:
+            boards.load(config.load(self._path).board)
+        except ConfigError:
+            return False
+        return True
+
+    def _read(self):
+        """(what the file holds, [why it holds nothing])"""
+        try:
+            with open(self._path, "rb") as file:
+                found = json.loads(file.read(_FILE_MAX_BYTES).decode())
+        except OSError:
+            return {}, []  # there is none yet
+        except (ValueError, RuntimeError):
+            found = None
+        if isinstance(found, dict):
+            return found, []
+        return {}, ["%s was no JSON object: what it held is lost" % self._path]
+
+
+def _judge(values):
+    """(names of required settings that have no value yet, the Config with stand-ins for them)"""
+    from . import config_table
+
+    whole = dict(values)
+    cloud = values.get("cloud", "coze")
+    required = config_table.REQUIRED.get(cloud, ()) if isinstance(cloud, str) else ()
+    missing = [key for key in required if not values.get(key)]
+    for key in missing:
+        whole[key] = _STAND_IN
+    return missing, config.parse(json.dumps(whole))
+
+
+def _check_names(names, old):
+    """A name that is no setting is a typing error; one that stands in the file may be taken out."""
+    from . import config_table
+
+    known = [row[0] for row in config_table.ROWS]
+    for name in names:
+        if name not in known and name not in old:
+            near = config.suggestion(name)
+            raise ConfigError(name[:40], "no such setting%s" % ("; did you mean %s?" % near if near else ""))
+
+
+def _secrets():
+    from . import config_table
+
+    return [row[0] for row in config_table.ROWS if row[1] == config_table.SECRET]
+
+
+def _formatted(values):
+    lines = ["  %s: %s" % (json.dumps(key), json.dumps(values[key])) for key in sorted(values)]
+    return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -1,0 +1,490 @@
+"""`python -m tools provision`: Wi-Fi, agent, token and every other setting of a speaker, over its USB cable."""
+
+import argparse
+import contextlib
+import getpass
+import glob
+import json
+import os
+import signal
+import sys
+import threading
+
+from rich.console import Console as Screen
+from rich.prompt import Confirm, Prompt
+
+from firmware import boards, config
+from firmware.errors import ConfigError
+from tools import ROOT, ToolError
+from tools.board import follow, ports, roots, way_in
+
+SECRETS = ("token", "wifi_password")
+QUESTIONS = (
+    ("wifi_ssid", "Wi-Fi name (2.4 GHz)"),
+    ("wifi_password", "Wi-Fi password"),
+    ("bot_id", "agent id: the digits behind /bot/ in the address of its page"),
+    ("token", "access token"),
+    ("mode", "how to talk"),
+    ("board", "board"),
+    ("volume_percent", "volume, 0 to 150"),
+)
+_NO_PASSWORD = "-"  # typed for an open network; too short to be a password
+_FILE_MAX_BYTES = 16_384  # what the speaker reads of its config.json
+_STAND_INS = {"bot_id": "1", "token": "0" * 16, "wifi_password": "0" * 8}  # in place of what is not told or not yet known
+
+_EPILOG = """\
+Without any setting on the command line it asks for all of them; Enter keeps what is set. Secrets are asked for without
+an echo, or taken from an environment variable or a file: never from the command line, which your shell remembers and
+every user of this computer can read. Nothing is changed before everything has been checked; Ctrl-C leaves the old
+settings as they were.
+
+It also fetches the root certificate by which this computer verifies the cloud, and a spare, so that the speaker can
+verify it too; then it restarts the speaker and follows it until it is online, or says which step failed.
+
+examples:
+  python -m tools provision                                       ask for everything
+  python -m tools provision --wifi-name Nest                      a new Wi-Fi; its password is asked for
+  python -m tools provision --bot-id 7400000000000000001 --token-env COZE_TOKEN
+  python -m tools provision --volume 50 --set tail_ms=200
+  python -m tools provision --from speaker.json --port /dev/ttyACM0
+  python -m tools provision --show                                what is set, without the secrets
+  python -m tools provision --renew-roots                         when the cloud has changed its certificates
+"""
+
+
+def run_cli(arguments):
+    """Exit code 0 when what was asked for is done and, unless --no-restart, the speaker is online."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    screen = Screen(highlight=False)
+
+    def note(text):
+        screen.print(text, markup=False, style="dim")
+
+    given = _given(options, parser)
+    port = ports.choose_port(options.port)
+    way = way_in.find(port, note, options.repl)
+    with contextlib.closing(way):
+        if options.show:
+            return _show(way, screen)
+        if options.reset:
+            return _reset(way, options, screen, note)
+        if not options.renew_roots or given:
+            changes = _changes(way, given, options, screen)
+        else:
+            changes = {}
+        try:
+            is_changed = _apply(way, changes, options, screen, note)
+        except KeyboardInterrupt:
+            screen.print("\nstopped: nothing was changed")
+            raise
+        if not is_changed:
+            return 0
+        if options.no_restart:
+            screen.print("written; it holds from the next start on")
+            return 0
+        way.restart()
+    return _follow(port, screen, note)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        description="Give a speaker its Wi-Fi, agent, token and other settings over USB, whether it runs or not.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument_group("settings").add_argument
+    add("--wifi-name", metavar="NAME", help="Wi-Fi network (2.4 GHz); its password is asked for")
+    add("--wifi-password-env", metavar="NAME", help="environment variable that holds the Wi-Fi password")
+    add("--wifi-open", action="store_true", help="the network has no password")
+    add("--bot-id", metavar="DIGITS", help="the agent: the digits behind /bot/ in the address of its page")
+    add("--token-env", metavar="NAME", help="environment variable that holds the access token")
+    add("--token-file", metavar="FILE", help="file that holds the access token")
+    add("--mode", choices=("ptt_hold", "ptt_toggle", "free"), help="hold and speak; click, speak, click; free talk")
+    add("--board", metavar="NAME", help="one of: %s" % ", ".join(board_names()))
+    add("--volume", type=int, metavar="PERCENT", help="0 to 150")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting; `config keys` lists them")
+    add("--from", dest="file", metavar="FILE.json", help="settings from a file like config.example.json, secrets too")
+    add = parser.add_argument_group("certificates").add_argument
+    add("--renew-roots", action="store_true", help="fetch the roots of the cloud again; settings stay as they are")
+    add("--root", metavar="FILE", help="PEM or DER root of a cloud with an authority of its own")
+    add("--no-roots", action="store_true", help="leave the speaker's roots as they are")
+    add = parser.add_argument_group("what to do").add_argument
+    add("--show", action="store_true", help="print the settings without the secrets")
+    add("--reset", action="store_true", help="forget all settings and the roots")
+    add("--yes", action="store_true", help="do not ask before --reset")
+    add("--no-restart", action="store_true", help="write only; do not restart and follow the speaker")
+    add = parser.add_argument_group("connection").add_argument
+    add("--port", metavar="PORT", help="serial port, or the pseudo terminal of `sim --serial-pty`; else the only board")
+    add("--repl", action="store_true", help="end a running speaker and write through MicroPython's prompt")
+    return parser
+
+
+def board_names():
+    """Names of the boards that exist as hardware, the default first."""
+    names = [os.path.basename(path)[:-3] for path in glob.glob(os.path.join(ROOT, "boards", "*.py"))]
+    names = sorted(name for name in names if name not in ("__init__", "sim"))
+    return sorted(names, key=lambda name: name != "bread_compact_wifi")
+
+
+# -- settings from the command line
+
+
+def _given(options, parser):
+    """{key: value} of what the command line says. Secrets that are still to be asked for are None."""
+    kinds = {row[0]: row[1] for row in config.describe()}
+    values = _from_file(options.file, kinds) if options.file else {}
+    for text in options.set:
+        key, mark, value = text.partition("=")
+        if not mark:
+            parser.error("--set wants KEY=VALUE, not %s" % text)
+        if key in SECRETS:
+            parser.error("a secret on the command line stays in your shell's history; %s" % _SECRET_CURES[key])
+        _check_key(key, kinds)
+        values[key] = _value(key, kinds[key], value)
+    for key, value in (
+        ("wifi_ssid", options.wifi_name),
+        ("bot_id", options.bot_id),
+        ("mode", options.mode),
+        ("board", options.board),
+        ("volume_percent", options.volume),
+    ):
+        if value is not None:
+            values[key] = value
+    values.update(_given_secrets(options, parser, values))
+    return values
+
+
+_SECRET_CURES = {
+    "token": "use --token-env or --token-file, or be asked for it",
+    "wifi_password": "use --wifi-password-env, or --wifi-name alone and be asked for it",
+}
+
+
+def _given_secrets(options, parser, values):
+    found = {}
+    if options.wifi_open and options.wifi_password_env:
+        parser.error("--wifi-open and --wifi-password-env contradict each other")
+    if options.wifi_open:
+        found["wifi_password"] = ""
+    elif options.wifi_password_env:
+        found["wifi_password"] = _environment(options.wifi_password_env)
+    elif options.wifi_name is not None and "wifi_password" not in values:
+        found["wifi_password"] = None  # the old one belongs to another network
+    if options.token_env and options.token_file:
+        parser.error("--token-env and --token-file: give one of them")
+    if options.token_env:
+        found["token"] = _environment(options.token_env).strip()
+    elif options.token_file:
+        with open(options.token_file, encoding="utf-8") as file:
+            found["token"] = file.read().strip()
+    return found
+
+
+def _environment(name):
+    value = os.environ.get(name)
+    if not value:
+        raise ToolError("the environment variable %s is empty or not there" % name)
+    return value
+
+
+def _from_file(path, kinds):
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            values = json.load(file)
+    except ValueError as error:
+        where = "line %d" % error.lineno if isinstance(error, json.JSONDecodeError) else "it is not UTF-8"
+        raise ToolError("%s is not JSON (%s)" % (path, where)) from None
+    if not isinstance(values, dict):
+        raise ToolError('%s must hold one JSON object: {"wifi_ssid": "...", ...}' % path)
+    for key in values:
+        _check_key(key, kinds)
+    return values
+
+
+def _check_key(key, kinds):
+    if key not in kinds:
+        near = config.suggestion(key)
+        hint = "did you mean %s?" % near if near else "`python -m tools config keys` lists them"
+        raise ToolError("there is no setting %s; %s" % (key, hint))
+
+
+def _value(key, kind, text):
+    """What KEY=VALUE means: words as they are, everything else as JSON. The validator judges it later."""
+    if kind in ("choice", "text"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ToolError("--set %s: %s is not what JSON calls a value, such as 120, true or [\"a\"]" % (key, text)) from None
+
+
+# -- settings from a person
+
+
+def _changes(way, given, options, screen):
+    """{key: value} of what is to be written, judged by the speaker's own validator."""
+    present, hidden = way.read()
+    is_asked = not given
+    try:
+        if is_asked:
+            if not sys.stdin.isatty():
+                raise ToolError("nothing to set; give settings on the command line, or run this in a terminal")
+            screen.print("Settings of %s at %s. Enter keeps what is in brackets." % (way.text, way.port), markup=False)
+            given = _ask_all(present, hidden, screen)
+        else:
+            given = _ask_missing(given, present, hidden, screen)
+    except KeyboardInterrupt:
+        screen.print("\nstopped: nothing was changed")
+        raise
+    except EOFError:
+        raise ToolError("the input ended: nothing was changed") from None
+    changes = {key: value for key, value in given.items() if key in hidden or present.get(key) != value or key not in present}
+    _judge(changes, present, hidden, screen)
+    return changes
+
+
+def _ask_all(present, hidden, screen):
+    answers = {}
+    for key, text in QUESTIONS:
+        value = _ask(key, text, dict(present, **answers), hidden, screen)
+        if value is not None:
+            answers[key] = value
+    return answers
+
+
+def _ask_missing(given, present, hidden, screen):
+    """A secret that belongs to what was given, and what no speaker can do without."""
+    texts = dict(QUESTIONS)
+    needed = [key for key, value in given.items() if value is None]
+    for key in ("bot_id", "token"):
+        if key not in given and not present.get(key) and key not in hidden:
+            needed.append(key)
+    given = {key: value for key, value in given.items() if value is not None}
+    if needed and not sys.stdin.isatty():
+        cure = _SECRET_CURES.get(needed[0], "give it with --bot-id")
+        raise ToolError("%s is missing, and there is no terminal to ask at: %s" % (needed[0], cure))
+    for key in needed:
+        value = _ask(key, texts[key], dict(present, **given), hidden - {key}, screen, is_needed=True)
+        if value is not None:
+            given[key] = value
+    return given
+
+
+def _ask(key, text, values, hidden, screen, is_needed=False):
+    """The answer, checked; None to keep what is set."""
+    default = values.get(key, _default_of(key))
+    while True:
+        if key in SECRETS:
+            value = _ask_secret(key, text, key in hidden or (bool(values.get(key)) and not is_needed))
+        else:
+            value = _ask_plain(key, text, default, screen)
+        if value is None:
+            return None
+        trouble = _trouble(key, value, values, hidden)
+        if not trouble:
+            return value
+        screen.print("  " + trouble, markup=False, style="yellow")
+
+
+def _ask_secret(key, text, is_set):
+    hint = []
+    if key == "wifi_password":
+        hint.append("%s for an open network" % _NO_PASSWORD)
+    if is_set:
+        hint.append("Enter keeps it")
+    value = getpass.getpass("%s%s: " % (text, " (%s)" % ", ".join(hint) if hint else ""))
+    if not value and is_set:
+        return None
+    return "" if key == "wifi_password" and value == _NO_PASSWORD else value
+
+
+def _ask_plain(key, text, default, screen):
+    choices = None
+    if key == "mode":
+        choices = ["ptt_hold", "ptt_toggle", "free"]
+    elif key == "board":
+        choices = board_names()
+    shown = str(default) if default not in (None, "") else None
+    if choices and shown not in choices:
+        choices.append(shown)
+    answer = Prompt.ask(text, console=screen, choices=choices, default=shown)
+    if answer is None:
+        return ""
+    if key == "volume_percent":
+        try:
+            return int(answer)
+        except ValueError:
+            return answer  # the validator says what is allowed
+    return answer.strip() if key == "bot_id" else answer
+
+
+def _default_of(key):
+    return next(row[2] for row in config.describe() if row[0] == key)
+
+
+# -- judging
+
+
+def _whole(values, hidden):
+    """The settings as the validator wants them, with something in place of the secrets that the speaker keeps."""
+    whole = dict(values)
+    for key in hidden:
+        if key not in whole:
+            whole[key] = _STAND_INS.get(key, _STAND_INS["token"])
+    return whole
+
+
+def _trouble(key, value, values, hidden):
+    """What the speaker's validator says of this one value, "" when nothing."""
+    whole = dict(_STAND_INS, **_whole(values, hidden))
+    whole = {name: each or _STAND_INS.get(name, each) for name, each in whole.items()}
+    whole[key] = value
+    try:
+        settings = config.parse(json.dumps(whole))
+        if key == "board":
+            boards.load(settings.board)
+    except ConfigError as error:
+        return error.text if error.key == key else ""
+    return ""
+
+
+def _judge(changes, present, hidden, screen):
+    """ToolError with the validator's words when the speaker would not start with this. Tidies what people paste."""
+    if not changes:
+        return
+    whole = _whole(dict(present, **changes), hidden)
+    text = json.dumps(whole, ensure_ascii=False)
+    if len(text.encode()) > _FILE_MAX_BYTES:
+        raise ToolError("these settings are longer than the %d bytes that a speaker reads" % _FILE_MAX_BYTES)
+    try:
+        settings = config.parse(text)
+        board = boards.load(settings.board)
+    except ConfigError as error:
+        raise ToolError("%s; nothing was changed" % error.text) from None
+    if "token" in changes:
+        changes["token"] = settings.token
+    for warning in settings.warnings + boards.remarks(board, settings):
+        screen.print("note: " + warning, markup=False)
+
+
+# -- writing
+
+
+def _apply(way, changes, options, screen, note):
+    """Roots first, because they can fail far from the speaker; then write it all. False when nothing was to be done."""
+    found = []
+    if options.renew_roots or options.root or any(key in changes for key in ("bot_id", "token", "cloud_url")):
+        found = _find_roots(way, changes, options, note)
+    if not changes and not found:
+        screen.print("nothing to change")
+        return False
+    with _uninterrupted(note):
+        if changes:
+            way.write(changes)
+        for root in found:
+            way.put_root(root)
+        if found and len(found) < 2:
+            way.remove_root("cloud-spare.der")  # of an earlier cloud
+    if changes:
+        screen.print("written: " + ", ".join(sorted(changes)), markup=False)
+    for root in found:
+        screen.print("stored %s: %s" % (root.path, root.text), markup=False)
+    return True
+
+
+def _find_roots(way, changes, options, note):
+    present, hidden = way.read()
+    whole = dict(_STAND_INS, **_whole(dict(present, **changes), hidden))
+    try:
+        settings = config.parse(json.dumps(whole))
+    except ConfigError as error:
+        raise ToolError("%s; provision the speaker first" % error.text) from None
+    address = roots.host_of(settings.cloud_url)
+    if options.no_roots:
+        return []
+    if address is None:
+        note("%s needs no certificate" % settings.cloud_url.partition("?")[0])
+        return []
+    if settings.tls_roots != roots.FOLDER:
+        note("tls_roots is set to %s: what is in there is yours to keep up to date" % settings.tls_roots)
+        return []
+    note("fetching the root certificates of %s ..." % address[0])
+    try:
+        return roots.find(address[0], address[1], options.root)
+    except ToolError as error:
+        raise ToolError("%s\n  Nothing was changed. --no-roots leaves the speaker's roots as they are." % error) from None
+
+
+@contextlib.contextmanager
+def _uninterrupted(note):
+    """Ctrl-C waits until the block is over: half of the roots beside the new settings would be worse than either."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = []
+
+    def wait(*_):
+        asked.append(True)
+        note("being written, a moment ...")
+
+    before = signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        note("it is written whole; the speaker was not restarted")
+        raise SystemExit(130)
+
+
+def _show(way, screen):
+    values, hidden = way.read()
+    if not values and not hidden:
+        screen.print("nothing is set; `python -m tools provision` asks for everything")
+        return 0
+    try:
+        shown = config.parse(json.dumps(_whole(values, hidden))).redacted()
+        trouble = ""
+    except ConfigError as error:
+        trouble = error.text
+        shown = {key: way_in.HIDDEN if key in SECRETS and value else value for key, value in values.items()}
+    screen.print_json(json.dumps(shown, ensure_ascii=False))
+    if trouble:
+        raise ToolError("the speaker cannot start with this: " + trouble)
+    return 0
+
+
+def _reset(way, options, screen, note):
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise ToolError("--reset forgets Wi-Fi, agent and token; without a terminal to ask at it wants --yes")
+        question = "Forget all settings and roots of the speaker at %s?" % way.port
+        try:
+            is_meant = Confirm.ask(question, console=screen, default=False)
+        except (KeyboardInterrupt, EOFError):
+            is_meant = False
+            screen.print()
+        if not is_meant:
+            screen.print("nothing was changed")
+            return 0
+    with _uninterrupted(note):
+        way.clear()
+        for name in ("cloud-root.der", "cloud-root-2.der", "cloud-spare.der"):
+            way.remove_root(name)
+    screen.print("all settings are forgotten")
+    if not options.no_restart:
+        way.restart()
+    return 0
+
+
+def _follow(port, screen, note):
+    note("restarting; Ctrl-C stops watching, the settings are written")
+    status = follow.until_online(port, note)
+    wifi = status.get("wifi") or {}
+    screen.print(
+        "online: Wi-Fi %s, %s, %s dBm. Press the button and talk."
+        % (wifi.get("ssid", "?"), wifi.get("address", "?"), wifi.get("rssi_dbm", "?")),
+        markup=False,
+    )
+    return 0

@@ -1,0 +1,278 @@
+"""Promise 1: what the microphone heard of a question reaches the cloud exactly once and in order, and nothing else does.
+
+Every frame that arrives is found on the microphone's time line (room.py). The first one of a question is looked for,
+each further one must go on where the last one ended. What is missing must have been counted by the speaker: lost in
+the microphone's DMA, given up in free talk because the link was slow, replaced by silence while its own voice sounded.
+"""
+
+import base64
+
+import numpy
+from kernels_tables import FIR_MIDDLE, FIR_SIDES, FIR_TAPS
+
+from firmware import trace as tr
+from tools.cloud import g711
+
+from . import Check
+
+_PER_MS = 16
+_FRAME = 320
+_REACH = FIR_TAPS // 2
+_HEAD_SLACK = 45 * _PER_MS  # a frame, a DMA block and a poll: how late the first frame behind a press may begin
+_PREROLL_SLACK = 200 * _PER_MS
+_MIC_OPEN_SLACK_MS = 600
+_SKIP = 12  # coded samples behind a hole that the low-pass smears
+_NEEDLE = 64
+
+
+class Recording:
+    """One opened utterance: samples of the time line at its press and at its release."""
+
+    def __init__(self, number, press, is_stream):
+        self.number = number
+        self.press = press
+        self.is_stream = is_stream
+        self.release = None
+        self.is_complete = False
+
+
+class Stream:
+    """What came over one connection since the last `complete` or `clear`."""
+
+    def __init__(self):
+        self.recording = None
+        self.at = None  # sample that comes next; None: not known
+        self.first = None
+        self.frames = 0
+
+
+class Questions(Check):
+    number = 1
+
+    def __init__(self, run):
+        super().__init__(run)
+        self._codec = run.config.uplink_codec
+        self._expected = self._pcm if self._codec == "pcm" else self._coded
+        table = None
+        if self._codec == "g711a":
+            table = g711._encoder(g711._pcm_to_alaw)
+        elif self._codec == "g711u":
+            table = g711._encoder(g711._pcm_to_ulaw)
+        self._codes = None if table is None else numpy.frombuffer(table, numpy.uint8)
+        self._silence = 0 if table is None else table[0]
+        self._streams = {}  # far end -> Stream
+        self._recordings = []
+        self._gated_seen = 0
+        self._dropped_seen = 0
+        self._restarts = []  # samples at which the microphone was started again
+        self._is_smeared = False
+        self.spans = {}  # number of the cloud's utterance -> (first, end) on the time line
+        record = run.world.mic_record
+        self._lost = record.lost
+        plain = record.open
+
+        def opened(rate_hz, at):
+            self._restarts.append(at)
+            plain(rate_hz, at)
+
+        record.open = opened
+
+    # The speaker's side
+
+    def _now(self):
+        return self.run.clock._now_us * 2 // 125  # 16 samples a ms
+
+    def on_trace(self, code, arg):
+        if code == tr.PRESS:
+            is_stream = self.run.speaker.uplink.is_streaming
+            self._recordings.append(Recording(len(self._recordings), self._now(), is_stream))
+            if len(self._recordings) > 50:
+                self._recordings.pop(0)
+        elif code == tr.RELEASE and self._recordings:
+            self._recordings[-1].release = self._now()
+
+    # The cloud's side
+
+    def on_message(self, far, message):
+        kind = message.get("event_type")
+        if kind == "input_audio_buffer.append":
+            stream = self._streams.get(far)
+            if stream is None:
+                stream = self._streams[far] = Stream()
+                self._forget_old()
+            self._take(stream, base64.b64decode(message["data"]["delta"]))
+        elif kind == "input_audio_buffer.complete":
+            stream = self._streams.pop(far, None)
+            if stream is not None:
+                self._complete(far, stream)
+        elif kind == "input_audio_buffer.clear":
+            self._streams.pop(far, None)
+
+    def _forget_old(self):
+        for far in [far for far in self._streams if far.is_over]:
+            del self._streams[far]
+
+    def _take(self, stream, wire):
+        frame = numpy.frombuffer(wire, numpy.int16 if self._codes is None else numpy.uint8)
+        stream.frames += 1
+        step = len(frame) if self._codes is None else 2 * len(frame)
+        if stream.recording is None:
+            self._begin(stream, frame)
+        elif stream.at is not None:
+            self._follow(stream, frame)
+        else:
+            stream.at = self._find(frame, stream.recording.press - 500 * _PER_MS, self._now())
+        if stream.at is not None:
+            stream.at += step
+
+    def _begin(self, stream, frame):
+        """The first frame of a question: whose is it?"""
+        for recording in reversed(self._recordings):
+            first = recording.press - self.run.config.preroll_ms * _PER_MS - _PREROLL_SLACK
+            at = self._find(frame, max(self.run.room.oldest, first), recording.press + 4000 * _PER_MS)
+            if at is not None:
+                break
+        else:
+            if _is_constant(frame) and self._recordings:
+                stream.recording = self._recordings[-1]  # a broken microphone: nothing to be told apart
+                return
+            self.violate("a frame was sent that belongs to no question")
+            return
+        if recording.is_complete:
+            self.violate("a frame of question %d was sent after its `complete`" % recording.number)
+        stream.recording = recording
+        stream.at = stream.first = at
+        self._is_smeared = False
+
+    def _follow(self, stream, frame):
+        expected = self._expected(stream.at, len(frame))
+        if self._is_same(frame, expected):
+            return
+        if self._is_gated(stream, frame):
+            return
+        if _is_constant(frame) and self.run.room.fault == "":
+            self.violate("a frame of nothing but one value was sent, which the microphone did not hear")
+            return
+        self._resume(stream, frame)
+
+    def _is_same(self, frame, expected):
+        if self._is_smeared:
+            self._is_smeared = False
+            return len(expected) == len(frame) and (frame[_SKIP:] == expected[_SKIP:]).all()
+        return len(expected) == len(frame) and (frame == expected).all()
+
+    def _is_gated(self, stream, frame):
+        """Replaced by silence, in free talk only, and counted."""
+        if not stream.recording.is_stream:
+            return False
+        if self._gated_seen >= self.run.speaker.recorder.gated_frames:
+            return False
+        if (frame == self._silence).sum() < len(frame) - _SKIP - _REACH:
+            return False
+        self._gated_seen += 1
+        self._is_smeared = self._codes is not None
+        return True
+
+    def _resume(self, stream, frame):
+        """A frame that does not go on where the last one ended: what lies between must have been counted."""
+        at = self._find(frame, self.run.room.oldest, self._now())
+        if at is None:
+            if self._codes is not None and self._restarts and self._is_near_restart(stream.at):
+                stream.at += 2 * len(frame)
+                return
+            self.violate("a frame was sent that the microphone never heard so")
+            return
+        gap = at - stream.at
+        if gap < 0:
+            self.violate("%d samples were sent twice" % -gap)
+        elif not self._is_counted(stream, stream.at, at):
+            self.violate("%d samples of a question were not sent and not counted" % gap)
+        stream.at = at
+
+    def _is_counted(self, stream, first, end):
+        missing = end - first
+        for a, b in self._lost:
+            missing -= max(0, min(b, end) - max(a, first))
+        if missing <= _REACH + 1 and missing >= -_REACH - 1:
+            return True
+        if self._is_near_restart(first) or self._is_near_restart(end):
+            return True
+        if stream.recording.is_stream and missing % _FRAME == 0:
+            dropped = self.run.speaker.uplink.dropped_frames
+            if missing // _FRAME <= dropped - self._dropped_seen:
+                self._dropped_seen += missing // _FRAME
+                return True
+        return False
+
+    def _is_near_restart(self, at):
+        return any(abs(restart - at) < 1500 * _PER_MS for restart in self._restarts[1:])
+
+    def _complete(self, far, stream):
+        recording = stream.recording
+        if recording is None or stream.first is None or stream.at is None:
+            return
+        recording.is_complete = True
+        utterance = far.link._utterance
+        if utterance is not None:
+            self.spans[utterance.number] = (stream.first, stream.at)
+        if stream.first > recording.press + _HEAD_SLACK and not self._is_counted(stream, recording.press, stream.first):
+            ms = (stream.first - recording.press) // _PER_MS
+            self.violate("the first %d ms behind the press are missing in question %d" % (ms, recording.number))
+        release = recording.release
+        if release is None:
+            self.violate("question %d was completed before it ended" % recording.number)
+        elif stream.at < release and not self._is_counted(stream, stream.at, release):
+            ms = (release - stream.at) // _PER_MS
+            self.violate("the last %d ms before the release are missing in question %d" % (ms, recording.number))
+        elif stream.at > release + (self.run.config.tail_ms + _MIC_OPEN_SLACK_MS) * _PER_MS:
+            ms = (stream.at - release) // _PER_MS
+            self.violate("question %d went on for %d ms after the release" % (recording.number, ms))
+
+    # The time line as the wire shows it
+
+    def _pcm(self, at, n):
+        # The port keeps the upper 16 bits of a 24-bit sample 12 dB below full scale; the board's gain brings it back.
+        return (self.run.room.kept(at, at + n) >> 2) << 2
+
+    def _coded(self, at, n):
+        """`n` codes, the first of which has its middle at sample `at`."""
+        heard = self._pcm(at - _REACH, 2 * n + 2 * _REACH - 1).astype(numpy.int32)
+        m = _REACH + 2 * numpy.arange(n)
+        total = FIR_MIDDLE * heard[m] + 8192
+        for i, tap in enumerate(FIR_SIDES):
+            total += tap * (heard[m - 2 * i - 1] + heard[m + 2 * i + 1])
+        return self._codes[numpy.clip(total >> 14, -32768, 32767) & 0xFFFF]
+
+    def _find(self, frame, first, end):
+        """The sample at which `frame` begins, looked for from first to end; None."""
+        end = min(end, self.run.room.heard_until)
+        first = max(first, self.run.room.oldest)
+        if end - first < len(frame):
+            return None
+        if self._codes is None:
+            needle = frame[:_NEEDLE]
+            if _is_constant(needle):
+                return None
+            return _place(self._pcm(first, end), needle, first, 0, 1)
+        needle = frame[_SKIP : _SKIP + 2 * _NEEDLE]
+        if len(needle) < _NEEDLE or _is_constant(needle):
+            return None
+        first += _REACH
+        n = (end - first - _REACH) // 2 - 1
+        for parity in (0, 1):
+            at = _place(self._coded(first + parity, n), needle, first + parity, _SKIP, 2)
+            if at is not None:
+                return at
+        return None
+
+
+def _place(line, needle, first, skipped, step):
+    """The newest place counts: noise repeats after a minute."""
+    found = line.tobytes().rfind(needle.tobytes())
+    if found < 0 or found % line.itemsize:
+        return None
+    return first + step * (found // line.itemsize - skipped)
+
+
+def _is_constant(frame):
+    return bool((frame == frame[0]).all())
