@@ -14,6 +14,8 @@ import os
 import sys
 
 TRIAL_STARTS = 3
+EXIT_RESTART = 5  # of the application: the host wants the board to be reset
+DESKTOPS = ("linux", "darwin", "win32")
 SLOTS = ("a", "b")
 STATE_PATH = "slots/state.json"  # from the folder in which the board starts, its root
 
@@ -111,21 +113,37 @@ def run(slot):
     except KeyboardInterrupt:
         code = 0
     except Exception as error:
-        if slot is None or read_state()["trial"] != slot:
+        if not is_on_trial(slot):
             raise
         show(error)
         code = 1
-    if slot is not None:
+    if is_on_trial(slot) and code in (0, EXIT_RESTART):
         state = read_state()
-        if state["trial"] == slot and code == 0:
-            state["starts"] -= 1
-            write_state(state)
-        elif state["trial"] == slot:
-            import machine
+        state["starts"] -= 1
+        write_state(state)
+    elif is_on_trial(slot):
+        tell("warning", text="the application on trial broke: the board is reset for the next start")
+        code = EXIT_RESTART
+    if code == EXIT_RESTART:
+        set_ctrl_c(3)
+        import machine
 
-            tell("warning", text="the application on trial broke: the board is reset for the next start")
-            machine.reset()
+        machine.reset()
     return code
+
+
+def is_on_trial(slot):
+    return slot is not None and read_state()["trial"] == slot
+
+
+def set_ctrl_c(byte):
+    """Which byte from the host interrupts, -1: none. Packets of Improv hold Ctrl-C's, and their clients do not wait
+    for the application to be loaded; from here on it looks after Ctrl-C itself (firmware/serial).
+    """
+    if sys.platform not in DESKTOPS:
+        import micropython
+
+        micropython.kbd_intr(byte)
 
 
 def show(error):
@@ -140,7 +158,11 @@ def show(error):
 if globals().get("is_safe_mode"):  # boot.py says so
     exit_code = 0
 else:
-    chosen = choose_and_note() if "slots" in os.listdir() else None
-    del choose, choose_and_note, is_whole  # their room belongs to the application
-    gc.collect()
-    exit_code = run(chosen)
+    set_ctrl_c(-1)
+    try:
+        chosen = choose_and_note() if "slots" in os.listdir() else None
+        del choose, choose_and_note, is_whole  # their room belongs to the application
+        gc.collect()
+        exit_code = run(chosen)
+    finally:
+        set_ctrl_c(3)

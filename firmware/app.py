@@ -6,7 +6,7 @@ It decides nothing about sound, protocol or state: those have rooms of their own
 import asyncio
 import json
 
-from . import boards, collector, compat, connector, errors, events, report, tasks, trace
+from . import boards, collector, compat, connector, errors, events, report, slots, tasks, trace
 from . import ports as world
 from .audio import codec, gate, intake, player, recorder, uplink
 from .clouds import coze
@@ -18,6 +18,7 @@ from .session import gestures, runner, states
 _CONTROLS_POLL_MS = const(5)  # how late a button edge may be seen
 _LED_EVERY_POLLS = const(4)
 _WIFI_EVERY_POLLS = const(200)
+_POLLS_WRAP = const(20_000)  # a multiple of both
 _CONNECT_SLACK_MS = const(5000)
 _TAIL_LIMIT_MS = const(1000)
 _VOLUME_STEP_PERCENT = const(10)
@@ -30,11 +31,13 @@ _RESTING = (states.IDLE, states.STANDBY, states.OFFLINE)
 _speaker = None  # the last one made, for dump_trace
 
 
-def run(config, board, ports=None):
-    """Run the speaker until Ctrl-C. Returns errors.EXIT_OK, or EXIT_BROKEN when a part broke, which is reported."""
+def run(config, board, ports=None, host=None):
+    """Run the speaker until Ctrl-C. Returns errors.EXIT_OK, EXIT_BROKEN when a part broke, which is reported, or
+    EXIT_RESTART when the host wants the board to be reset. host: a Host, or None without a serial port.
+    """
     global _speaker
     try:
-        speaker = Speaker(config, board, ports or world.real())
+        speaker = Speaker(config, board, ports or world.real(), host or Host())
     except errors.PipitError as error:
         report.say("error", compat.ticks_ms(), error_kind=error.kind, text=error.text)
         return errors.exit_code_of(error)
@@ -46,10 +49,12 @@ def run(config, board, ports=None):
         pass  # MicroPython, between two tasks
     finally:
         speaker.close()
+    speaker.leave_watchdog(death)
     if death is not None:
         return errors.EXIT_BROKEN
-    report.say("stop", compat.ticks_ms(), text="stopped by Ctrl-C")
-    return errors.EXIT_OK
+    text = "stopped by Ctrl-C" if speaker.exit_code == errors.EXIT_OK else "restarted by the host"
+    report.say("stop", compat.ticks_ms(), text=text)
+    return speaker.exit_code
 
 
 def dump_trace():
@@ -59,18 +64,33 @@ def dump_trace():
             print(line)
 
 
+class Host:
+    """port: serial/port.py, or None; slot: where this application lives, or None; path: of the settings file."""
+
+    def __init__(self, port=None, slot=None, path=""):
+        self.port = port
+        self.slot = slot
+        self.path = path
+
+
 class Speaker:
     """One speaker: its parts, in the order in which they are made."""
 
-    def __init__(self, config, board, ports):
+    def __init__(self, config, board, ports, host):
         import machine
         import network
 
         self.config = config
         self.ports = ports
+        self.exit_code = errors.EXIT_OK
+        self.unit = _unit_id(machine)
+        self._host = host
+        self._is_confirmed = False  # to main.py, that this application comes to rest
+        self._over = asyncio.Event()
         self.trace = trace.Trace(ports.ticks_ms)
         self.collector = collector.Collector(ports, self.trace)
         self._is_thinking = False
+        self._polls = 0  # of the controls, wraps
         self._remarks = boards.remarks(board, config)
         _raise_pins(machine, board)
         self._make_controls(machine, board)
@@ -95,7 +115,7 @@ class Speaker:
             import neopixel
 
             pixel = neopixel.NeoPixel(machine.Pin(board["led"]["pin"], machine.Pin.OUT), board["led"]["count"])
-        self._led = led.Led(pixel, self.ports.ticks_ms)
+        self.led = led.Led(pixel, self.ports.ticks_ms)
 
     def _make_audio(self, machine, board):
         config = self.config
@@ -124,10 +144,10 @@ class Speaker:
 
     def _make_session(self, network, board, machine):
         config = self.config
-        self.cloud = coze.Coze(config, user_id=_unit_id(machine))
-        self._wifi = wifi.Wifi(network.WLAN(network.STA_IF), self.ports, self.trace)
+        self.cloud = coze.Coze(config, user_id=self.unit, ring=self.player.ring)
+        self.wifi = wifi.Wifi(network.WLAN(network.STA_IF), self.ports, self.trace)
         self.connector = connector.Connector(
-            config, self.ports, self.trace, self.cloud, self._wifi, _settime(config), self._is_quiet,
+            config, self.ports, self.trace, self.cloud, self.wifi, _settime(config), self.is_quiet,
             self._new_link, self._on_lost,
         )  # fmt: skip
         self.session = runner.Runner(
@@ -135,10 +155,24 @@ class Speaker:
             self.connector, self._show_state,
         )  # fmt: skip
         self.session.call_tool = self._call_tool
-        self.session.show_error = self._led.flash
+        self.session.show_error = self.led.flash
         self._gestures = gestures.Gestures(
             config.mode == "ptt_hold", config.tap_ms, config.multi_tap_ms, self.session.post
         )
+        self._watchdog = self._make_watchdog(machine) if config.watchdog_ms else None
+
+    def _make_watchdog(self, machine):
+        from . import watchdog  # seldom wanted
+
+        def player_passes():
+            self.player.nudge()
+            return self.player.passes
+
+        parts = (
+            ("controls", lambda: self._polls), ("recorder", lambda: self.recorder.passes), ("player", player_passes),
+        )  # fmt: skip
+        limit_ms = self.config.watchdog_ms
+        return watchdog.Watchdog(machine, limit_ms, self.ports, self.trace, self.session, states.STATES, parts)
 
     def _new_link(self):
         parts = (self.config, self.ports, self.trace, self.uplink, self.cloud, self.session, self._intake)
@@ -156,12 +190,11 @@ class Speaker:
         report.say("boot", now_ms(), board=self.config.board, mode=self.config.mode)
         for text in self.config.warnings + self._remarks:
             report.say("warning", now_ms(), text=text)
-        is_over = asyncio.Event()
         deaths = []
 
         def on_death(error):
             deaths.append(error)
-            is_over.set()
+            self._over.set()
 
         self.session.start()
         for name, coro in (
@@ -171,8 +204,13 @@ class Speaker:
             ("controls", self._run_controls()),
         ):
             tasks.spawn(coro, name, on_death)
+        if self._host.port is not None:
+            tasks.spawn(self._serial_reader().run(), "serial", on_death)
+        if self._watchdog is not None:
+            self._watchdog.report_last()
+            tasks.spawn(self._watchdog.run(), "watchdog", on_death)
         try:
-            await is_over.wait()
+            await self._over.wait()
         except asyncio.CancelledError:
             pass  # Ctrl-C on CPython
         self.player.flush()
@@ -182,6 +220,23 @@ class Speaker:
             return None
         return deaths[0]
 
+    def end(self, exit_code):
+        """End in order, as by Ctrl-C; run() then returns."""
+        self.exit_code = exit_code
+        self._over.set()
+
+    def _serial_reader(self):
+        from .serial import reader  # a desktop has no serial port of its own
+
+        def make_desk():
+            from . import host_device
+            from .serial import desk
+
+            device = host_device.SpeakerDevice(self._host.path, self)
+            return desk.Desk(device, self._host.port, self.ports)
+
+        return reader.Reader(self._host.port, self.ports, make_desk, lambda: self.end(errors.EXIT_OK))
+
     def close(self):
         """Silence everything; may be called twice."""
         for port in (self._speaker, self._mic):
@@ -189,21 +244,28 @@ class Speaker:
                 port.deinit()
             except errors.AudioError:
                 pass  # it is silent already
-        self._led.off()
+        self.led.off()
+
+    def leave_watchdog(self, death):
+        """At the end: whoever stopped the speaker is not reset, and a broken speaker is started anew."""
+        if self._watchdog is not None and death is None:
+            self._watchdog.retire()
+        elif self._watchdog is not None:
+            self._watchdog.keep_death()
 
     async def _run_controls(self):
         """Buttons every few ms, the LED and the Wi-Fi now and then."""
-        polls = 0
         while True:
+            polls = self._polls
             self._poll_buttons()
             if polls % _LED_EVERY_POLLS == 0:
-                self._led.step()
+                self.led.step()
                 if self._is_thinking:
                     self._is_thinking = False  # once a question, some ms after its last byte
                     self.collector.collect_if_low()
             if polls % _WIFI_EVERY_POLLS == 0:
                 self.connector.check_wifi()
-            polls = (polls + 1) % _WIFI_EVERY_POLLS
+            self._polls = (polls + 1) % _POLLS_WRAP
             await self.ports.sleep_ms(_CONTROLS_POLL_MS)
 
     def _poll_buttons(self):
@@ -213,15 +275,16 @@ class Speaker:
         elif edge == button.UP:
             self._gestures.up(self.ports.ticks_ms())
         if self._louder is not None and self._louder.poll():
-            self._set_volume(self.player.volume_percent + _VOLUME_STEP_PERCENT)
+            self.set_volume(self.player.volume_percent + _VOLUME_STEP_PERCENT)
         if self._softer is not None and self._softer.poll():
-            self._set_volume(self.player.volume_percent - _VOLUME_STEP_PERCENT)
+            self.set_volume(self.player.volume_percent - _VOLUME_STEP_PERCENT)
 
     # What the parts ask for
 
-    def _set_volume(self, percent):
+    def set_volume(self, percent):
+        """Loudness from now on, 0 to 150 percent; what is beyond is the nearest of these. Returns it."""
         self.player.volume_percent = percent = min(_VOLUME_MAX_PERCENT, max(0, percent))
-        self._led.show_volume(percent)
+        self.led.show_volume(percent)
         report.say("volume", self.ports.ticks_ms(), percent=percent)
         return percent
 
@@ -233,15 +296,23 @@ class Speaker:
             percent = int(json.loads(arguments)["percent"])
         except (ValueError, KeyError, TypeError, OverflowError, RuntimeError):  # RuntimeError: nested too deep
             return json.dumps({"error": "set_volume wants {\"percent\": 0..%d}" % _VOLUME_MAX_PERCENT})
-        return json.dumps({"percent": self._set_volume(percent)})
+        return json.dumps({"percent": self.set_volume(percent)})
 
     def _show_state(self, state):
-        self._led.show(led.pattern_name(state, self.config.mode == "free"))
+        self.led.show(led.pattern_name(state, self.config.mode == "free"))
         if state in _RESTING and not self.player.is_audible:
             self.collector.collect()
+            self._confirm(state)
         self._is_thinking = state == states.THINKING
 
-    def _is_quiet(self):
+    def _confirm(self, state):
+        """An application on trial has shown that it works when it first rests with the connection made."""
+        if not self._is_confirmed and state != states.OFFLINE:
+            self._is_confirmed = True
+            slots.confirm_and_tell(self._host.slot, self.ports)
+
+    def is_quiet(self):
+        """The loop may block: nobody would hear it."""
         # Free talk has gaps rather than an end: waiting for its end would be waiting for ever.
         is_question = self.uplink.is_recording and not self.uplink.is_streaming
         return not is_question and self.player.is_idle and not self.player.is_audible

@@ -29,6 +29,7 @@ def run(error, path, ports, slot, port):
         blank.exit_code = errors.EXIT_OK
     finally:
         blank.led.off()
+        compat.forget_tasks()
     if blank.exit_code != CONFIGURED:
         text = "restarted by the host" if blank.exit_code == errors.EXIT_RESTART else "stopped by Ctrl-C"
         report.say("stop", compat.ticks_ms(), text=text)

@@ -79,6 +79,12 @@ def format_exception(error):
     return "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
 
+def forget_tasks():
+    """Before another asyncio.run(): MicroPython would go on with whatever the last one left behind."""
+    if IS_MICROPYTHON:
+        asyncio.new_event_loop()
+
+
 def mem_free_bytes():
     """Free heap in bytes; -1 on CPython, which has no fixed heap."""
     import gc

@@ -15,6 +15,7 @@ _ENVELOPE_BYTES = const(1024)  # JSON around one piece of an answer: 0.3 to 0.6 
 _DEVICE_ID_MAX = 9_223_372_036_854_775_807  # the cloud reads it as an int64
 _DOWNLINK_RATES_HZ = (8000, 16_000, 24_000)
 _G711_HZ = const(8000)
+_LOOK_UP_MS = const(30_000)  # name servers that do not answer are asked again and again, and the port waits
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~，。！？、；：“”‘’（）《》…—·"
 
 
@@ -345,3 +346,6 @@ def _warn(config):
         config.warnings.append("prologue_text: has no effect while prologue is false")
     if config.idle_timeout_ms <= config.ping_ms:
         config.warnings.append("idle_timeout_ms: is not above ping_ms, a quiet connection will be cut")
+    if 0 < config.watchdog_ms < _LOOK_UP_MS:
+        text = "watchdog_ms: on a bad network a look-up may stop everything for longer, and a reset follows: write %d"
+        config.warnings.append(text % _LOOK_UP_MS)

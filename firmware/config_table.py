@@ -105,4 +105,6 @@ ROWS = (
     ("retry_max_ms", INT, 60_000, (100, 3_600_000), "longest pause before a new attempt"),
     ("message_max_bytes", INT, 65_536, (4096, 1_048_576), "longest message taken from the cloud"),
     ("rx_buffer_bytes", INT, 16_384, (1024, 65_536), "memory for reading; grows up to message_max_bytes"),
+    # The device
+    ("watchdog_ms", INT, 0, (5000, 120_000, 0), "a speaker of which a part stands still so long is reset; 0: never"),
 )  # fmt: skip

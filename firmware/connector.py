@@ -33,6 +33,7 @@ class Connector:
         self._is_address_old = False  # the last attempt with it failed
         self._attempt = None  # the task
         self._is_waiting = False  # that task has not begun: it sleeps until its time has come
+        self._is_paused = False
         self._link = None
         self._began_ms = 0
         self._last_kind = errors.CONNECT
@@ -52,6 +53,16 @@ class Connector:
         self.stop()
         self._is_waiting = delay_ms > 0
         self._attempt = tasks.spawn(self._run(delay_ms), "connection")
+
+    def pause(self):
+        """Nothing is attempted until resume(): somebody else needs the Wi-Fi. What goes on is given up."""
+        self._is_paused = True
+        if self._attempt is not None and not self._is_waiting:
+            self.fail(errors.LinkError("the connection rests while the Wi-Fi is being set up", errors.WIFI))
+
+    def resume(self):
+        self._is_paused = False
+        self._backoff.reset()
 
     def stop(self):
         """End the connection or the attempt; nothing more is heard of it."""
@@ -105,7 +116,9 @@ class Connector:
         try:
             if delay_ms:
                 await self._ports.sleep_ms(delay_ms)
-                self._is_waiting = False
+            while self._is_paused:
+                await self._ports.sleep_ms(_QUIET_POLL_MS)
+            self._is_waiting = False
             error = await self._connect_and_run()
         except errors.PipitError as failure:
             error = failure

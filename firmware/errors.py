@@ -40,6 +40,7 @@ KINDS = (
 EXIT_OK = 0
 EXIT_BROKEN = 1  # a part failed
 EXIT_SETTINGS = 2  # the settings are wrong
+EXIT_RESTART = 5  # main.py is to reset the board
 
 
 class PipitError(Exception):

@@ -10,7 +10,7 @@ sink = print
 
 
 def say(kind, t_ms, **fields):
-    """kind: boot, state, heard, said, turn, error, warning, volume, provision, tool, trace, stop."""
+    """kind: boot, postmortem, state, heard, said, turn, error, warning, volume, provision, tool, trace, stop."""
     fields["kind"] = kind
     fields["t_ms"] = t_ms
     sink(json.dumps(fields))

@@ -4,6 +4,7 @@ Codes are small integers with a name in NAMES; nothing is formatted or allocated
 A sample of sound or a secret never enters.
 """
 
+import struct
 from array import array
 
 from .compat import const
@@ -76,4 +77,23 @@ class Trace:
     def lines(self, most=0):
         """Yield one readable line per entry, oldest first; most: only the newest so many, 0 for all."""
         for t_ms, code, arg in self.entries(most):
-            yield "%10d %-13s %d" % (t_ms, NAMES[code] if code < len(NAMES) else code, arg)
+            yield line(t_ms, code, arg)
+
+    def pack_into(self, buf, at, most):
+        """Write the newest entries, at most so many, to buf from `at` on: three 32-bit integers each, oldest first.
+
+        Returns how many. Allocates nothing.
+        """
+        first = max(0, self.count - min(most, self._capacity))
+        i = first
+        while i < self.count:
+            row = i % self._capacity
+            struct.pack_into("<iii", buf, at, self._t_ms[row], self._code[row], self._arg[row])
+            at += 12
+            i += 1
+        return self.count - first
+
+
+def line(t_ms, code, arg):
+    """One entry, readable."""
+    return "%10d %-13s %d" % (t_ms, NAMES[code] if code < len(NAMES) else code, arg)

@@ -36,30 +36,32 @@ class ByteRing:
         return self.capacity - tail if tail < self.capacity else self.capacity - self.used
 
     def write_from(self, src, n, src_at=0):
-        """Append bytes src_at..src_at+n-1 of src; copied before the return. Returns the bytes accepted, 0..n."""
-        used = self.used
-        capacity = self.capacity
-        if n > capacity - used:
-            n = capacity - used
+        """Append bytes src_at..src_at+n-1 of src; copied before the return. Returns the bytes accepted, 0..n.
+
+        Here and in read_into, locals and the deepest expression fit into 11 words: MicroPython takes a larger frame
+        from the heap.
+        """
+        if n > self.capacity - self.used:
+            n = self.capacity - self.used
         if n <= 0:
             return 0
-        tail = self._head + used
-        if tail >= capacity:
-            tail -= capacity
+        tail = self._head + self.used
+        if tail >= self.capacity:
+            tail -= self.capacity
         if tail != src_at or src is not self.buf:
-            self._copy(src, n, src_at, tail)
-        self.used = used = used + n
-        if used > self.high_water:
-            self.high_water = used
+            if n <= self.capacity - tail:
+                copy_into(src, src_at, n, self.buf, tail)
+            else:
+                self._write_around(src, n, src_at, tail)
+        self.used += n
+        if self.used > self.high_water:
+            self.high_water = self.used
         return n
 
-    def _copy(self, src, n, src_at, tail):
+    def _write_around(self, src, n, src_at, tail):
         first = self.capacity - tail
-        if first > n:
-            first = n
         copy_into(src, src_at, first, self.buf, tail)
-        if n > first:
-            copy_into(src, src_at + first, n - first, self.buf, 0)
+        copy_into(src, src_at + first, n - first, self.buf, 0)
 
     def read_into(self, dst, n, dst_at=0):
         """Move up to n of the oldest bytes to dst. Returns how many."""
@@ -72,7 +74,8 @@ class ByteRing:
             first = n
         copy_into(self.buf, self._head, first, dst, dst_at)
         if n > first:
-            copy_into(self.buf, 0, n - first, dst, dst_at + first)
+            dst_at += first
+            copy_into(self.buf, 0, n - first, dst, dst_at)
         self.used -= n
         self._head += n
         if self._head >= self.capacity:

@@ -37,7 +37,7 @@ class JSONScan:
 
     def __init__(self, top, group, nested):
         entries = [(1, group)] + [(1, name) for name in top] + [(2, name) for name in nested]
-        self.names = bytes([len(entries)]) + b"".join([bytes([level, len(name)]) + name for level, name in entries])
+        self.names = b"".join([bytes([level, len(name)]) + name for level, name in entries]) + b"\0"
         self.state = array("i", [0] * (2 * len(entries)))
 
     def scan(self, buf, start, end):

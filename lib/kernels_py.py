@@ -245,13 +245,13 @@ def _decimate_window(state, filled, dst, dst_at):
 def json_walk(buf, at, end, names, state):
     """Find some string members of one JSON object in buf[at:end]. json_scan makes `names` and `state` and reads them.
 
-    names  [count of entries], then of each: [level: 1 top object, 2 the nested one][length] name. Entry 0 is, at
-           level 1, the member whose object is the nested one; names have no character that JSON escapes.
+    names  entries, each [level: 1 top object, 2 the nested one][length] name, and a 0. Entry 0 is, at level 1, the
+           member whose object is the nested one; names have no character that JSON escapes.
     state  array of "i": [0] 0 for a new walk (later: how to go on), [1] entry to stop at, 0 for none, then of each
            entry i > 0: [2 * i] where its string begins, -1 for none, and its length. The last of its name counts.
     Returns -1: one whole object. -2: the same, but a backslash stands in a name or in a wanted string: only a parser
-    can tell. -3: not one object. Otherwise the walk stands at the string of the entry to stop at, whose length is not
-    known: its first character. It can be gone on with behind the closing quote.
+    can tell. -3: not one object. Otherwise the walk stands at the first character of the entry to stop at, a string
+    that was not looked into; it can be gone on with behind the closing quote.
     Strings may hold anything; of values that nobody wants only the extent is found, so this is no validator.
     """
     while end > at and buf[end - 1] <= 32:
@@ -357,18 +357,21 @@ def _brackets_end(buf, at, end):
 
 def _forget(names, level, state):
     """Nothing has been found yet at this level and below it."""
-    at = 3 + names[2]
-    for i in range(1, names[0]):
+    at = 2 + names[1]
+    i = 2
+    while names[at]:
         if names[at] >= level:
-            state[2 * i] = -1
+            state[i] = -1
         at += 2 + names[at + 1]
+        i += 2
 
 
 def _entry(buf, start, end, names, level):
     """Which entry of `names` this name is, or -1."""
     n = end - start
-    at = 1
-    for i in range(names[0]):
+    at = 0
+    i = 0
+    while names[at]:
         if names[at + 1] == n and names[at] == level:
             k = 0
             while k < n and names[at + 2 + k] == buf[start + k]:
@@ -376,6 +379,7 @@ def _entry(buf, start, end, names, level):
             if k == n:
                 return i
         at += 2 + names[at + 1]
+        i += 1
     return -1
 
 

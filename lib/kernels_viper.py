@@ -104,61 +104,68 @@ def b64_encode_into(src: ptr8, src_at: ptr8, n: int, dst: ptr8, dst_at: int) -> 
 
 
 @micropython.viper
-def b64_decode_into(src: ptr8, src_at: ptr8, n_chars: int, dst: ptr8, dst_at: int) -> int:
+def b64_decode_into(src: ptr8, src_at: ptr32, n_chars: int, dst: ptr8, dst_at: int) -> int:
     if n_chars & 3:
         return -1
     if n_chars == 0:
         return 0
-    words = ptr32(B64_WORDS)
     src = ptr8(int(src) + int(src_at))
+    src_at = ptr32(B64_WORDS)  # from now on the table
     first = int(dst) + dst_at
-    src_at = ptr8(first)  # from now on the destination
+    dst = ptr8(first)
     left = n_chars
     n_pads = 0
-    end = ptr8(int(src) + n_chars)
-    if ptr8(int(end) - 1)[0] == _PAD:
+    end = int(src) + n_chars
+    if ptr8(end - 1)[0] == _PAD:
         n_pads = 1
-        if ptr8(int(end) - 2)[0] == _PAD:
+        if ptr8(end - 2)[0] == _PAD:
             n_pads = 2
         left -= 4
     # The word of an illegal character is all ones: however it is shifted, something stands above the 24 bits.
-    while left >= 8:
-        a = ((words[src[0]] << 6 | words[src[1]]) << 6 | words[src[2]]) << 6 | words[src[3]]
+    while left >= 16:
+        a = ((src_at[src[0]] << 6 | src_at[src[1]]) << 6 | src_at[src[2]]) << 6 | src_at[src[3]]
+        b = ((src_at[src[4]] << 6 | src_at[src[5]]) << 6 | src_at[src[6]]) << 6 | src_at[src[7]]
+        c = ((src_at[src[8]] << 6 | src_at[src[9]]) << 6 | src_at[src[10]]) << 6 | src_at[src[11]]
+        d = ((src_at[src[12]] << 6 | src_at[src[13]]) << 6 | src_at[src[14]]) << 6 | src_at[src[15]]
+        if (a | b | c | d) >> 24:
+            break  # group by group, then
+        dst[2] = a
+        dst[1] = a >> 8
+        dst[0] = a >> 16
+        dst[5] = b
+        dst[4] = b >> 8
+        dst[3] = b >> 16
+        dst[8] = c
+        dst[7] = c >> 8
+        dst[6] = c >> 16
+        dst[11] = d
+        dst[10] = d >> 8
+        dst[9] = d >> 16
+        src = ptr8(int(src) + 16)
+        dst = ptr8(int(dst) + 12)
+        left -= 16
+    while left > 0:
+        a = ((src_at[src[0]] << 6 | src_at[src[1]]) << 6 | src_at[src[2]]) << 6 | src_at[src[3]]
         if a >> 24:
-            return first - 1 - int(src_at)
-        src_at[2] = a
-        src_at[1] = a >> 8
-        src_at[0] = a >> 16
-        a = ((words[src[4]] << 6 | words[src[5]]) << 6 | words[src[6]]) << 6 | words[src[7]]
-        if a >> 24:
-            return first - 4 - int(src_at)
-        src_at[5] = a
-        src_at[4] = a >> 8
-        src_at[3] = a >> 16
-        src = ptr8(int(src) + 8)
-        src_at = ptr8(int(src_at) + 6)
-        left -= 8
-    if left:
-        a = ((words[src[0]] << 6 | words[src[1]]) << 6 | words[src[2]]) << 6 | words[src[3]]
-        if a >> 24:
-            return first - 1 - int(src_at)
-        src_at[2] = a
-        src_at[1] = a >> 8
-        src_at[0] = a >> 16
+            return first - 1 - int(dst)
+        dst[2] = a
+        dst[1] = a >> 8
+        dst[0] = a >> 16
         src = ptr8(int(src) + 4)
-        src_at = ptr8(int(src_at) + 3)
+        dst = ptr8(int(dst) + 3)
+        left -= 4
     if n_pads:
-        a = (words[src[0]] << 6 | words[src[1]]) << 12
+        a = (src_at[src[0]] << 6 | src_at[src[1]]) << 12
         if n_pads == 1:
-            a |= words[src[2]] << 6
+            a |= src_at[src[2]] << 6
         if a >> 24:
-            return first - 1 - int(src_at)
-        src_at[0] = a >> 16
-        src_at = ptr8(int(src_at) + 1)
+            return first - 1 - int(dst)
+        dst[0] = a >> 16
+        dst = ptr8(int(dst) + 1)
         if n_pads == 1:
-            src_at[0] = a >> 8
-            src_at = ptr8(int(src_at) + 1)
-    return int(src_at) - first
+            dst[0] = a >> 8
+            dst = ptr8(int(dst) + 1)
+    return int(dst) - first
 
 
 @micropython.viper
@@ -425,9 +432,9 @@ def json_walk(buf: ptr8, at: int, end: int, names: ptr8, state: ptr32) -> int:
         if is_opened:
             # Nothing has been found yet in the object that was entered.
             level += 1
-            entry = ptr8(int(names) + 3 + names[2])
+            entry = ptr8(int(names) + 2 + names[1])
             i = 1
-            while i < names[0]:
+            while entry[0]:
                 if entry[0] >= level:
                     state[2 * i] = -1
                 entry = ptr8(int(entry) + 2 + entry[1])
@@ -453,16 +460,28 @@ def json_walk(buf: ptr8, at: int, end: int, names: ptr8, state: ptr32) -> int:
             buf = ptr8(int(buf) + 1)
         is_opened = 0
         wanted = -2  # this is the name
+        depth = 0  # of brackets in a value that is skipped
         while at == 0x22:
             start = int(buf)
             has_escape = 0
             while True:
-                # Four characters at once, unless there may be a quote, a backslash or a byte above 127 among them.
-                while int(buf) & 3 == 0 and int(buf) + 4 <= end:
+                # A whole word at a time. What lies before buf in the first one does not count; a quote, a backslash,
+                # a byte above 127 and perhaps what follows them give a hit, and only the first hit is looked at.
+                at = (int(buf) & 3) << 3
+                hits = highs >> at << at
+                buf = ptr8(int(buf) - (at >> 3))
+                while True:
+                    if int(buf) >= end:
+                        return -3
                     at = ptr32(buf)[0]
-                    if ((at ^ 0x22222222) - 0x01010101 | (at ^ slashes) - 0x01010101) & highs:
+                    hits &= (at ^ 0x22222222) - 0x01010101 | (at ^ slashes) - 0x01010101
+                    if hits:
                         break
+                    hits = highs
                     buf = ptr8(int(buf) + 4)
+                while hits & 0x80 == 0:
+                    hits >>= 8
+                    buf = ptr8(int(buf) + 1)
                 if int(buf) >= end:
                     return -3
                 at = buf[0]
@@ -472,72 +491,69 @@ def json_walk(buf: ptr8, at: int, end: int, names: ptr8, state: ptr32) -> int:
                 if at == 0x5C:
                     has_escape = 1
                     buf = ptr8(int(buf) + 1)
-            at = int(buf) - 1 - start
-            if wanted != -2:
-                if wanted > 0:
-                    state[2 * wanted] = start - first
-                    state[2 * wanted + 1] = at
-                    is_odd |= has_escape
-                break
-            is_odd |= has_escape
-            wanted = -1
-            entry = ptr8(int(names) + 1)
-            i = 0
-            while i < names[0]:
-                if entry[1] == at and entry[0] == level:
-                    k = at
-                    while k and entry[k + 1] == ptr8(start)[k - 1]:
-                        k -= 1
-                    if k == 0:
-                        wanted = i
-                        break
-                entry = ptr8(int(entry) + 2 + entry[1])
-                i += 1
-            while buf[0] <= 32:
-                buf = ptr8(int(buf) + 1)
-            if buf[0] != 0x3A:
-                return -3
-            buf = ptr8(int(buf) + 1)
-            while buf[0] <= 32:
-                buf = ptr8(int(buf) + 1)
-            at = buf[0]
-            buf = ptr8(int(buf) + 1)
-            if at == 0x22:
-                if wanted > 0 and wanted == state[1]:
-                    state[0] = is_odd << 2 | level
-                    at = int(buf) - first
-                    state[2 * wanted] = at
-                    return at
-                continue
-            if at == 0x2C or at == 0x3A or at & 0xDF == 0x5D:
-                return -3
-            if wanted > 0:
-                state[2 * wanted] = -1
-            if at == 0x7B and wanted == 0:
-                is_opened = 1
-            elif at & 0xDF == 0x5B:
-                depth = 1
-                is_text = 0
-                while depth:
-                    if int(buf) >= end:
-                        return -3
-                    at = buf[0]
+            if depth == 0:
+                at = int(buf) - 1 - start
+                if wanted != -2:
+                    if wanted > 0:
+                        state[2 * wanted] = start - first
+                        state[2 * wanted + 1] = at
+                        is_odd |= has_escape
+                    break
+                is_odd |= has_escape
+                wanted = -1
+                entry = names
+                i = 0
+                while entry[0]:
+                    if entry[1] == at and entry[0] == level:
+                        k = at
+                        while k and entry[k + 1] == ptr8(start)[k - 1]:
+                            k -= 1
+                        if k == 0:
+                            wanted = i
+                            break
+                    entry = ptr8(int(entry) + 2 + entry[1])
+                    i += 1
+                while buf[0] <= 32:
                     buf = ptr8(int(buf) + 1)
-                    if at == 0x22:
-                        is_text ^= 1
-                    elif is_text:
-                        if at == 0x5C:
-                            buf = ptr8(int(buf) + 1)
-                    elif at & 0xDF == 0x5B:
-                        depth += 1
-                    elif at & 0xDF == 0x5D:
-                        depth -= 1
+                if buf[0] != 0x3A:
+                    return -3
+                buf = ptr8(int(buf) + 1)
+                while buf[0] <= 32:
+                    buf = ptr8(int(buf) + 1)
+                at = buf[0]
+                buf = ptr8(int(buf) + 1)
+                if at == 0x22:
+                    if wanted > 0 and wanted == state[1]:
+                        state[0] = is_odd << 2 | level
+                        at = int(buf) - first
+                        state[2 * wanted] = at
+                        return at
+                    continue
+                if at == 0x2C or at == 0x3A or at & 0xDF == 0x5D:
+                    return -3
+                if wanted > 0:
+                    state[2 * wanted] = -1
+                if at == 0x7B and wanted == 0:
+                    is_opened = 1
+                    break
+                if at & 0xDF != 0x5B:
+                    while buf[0] > 0x22 and buf[0] != 0x2C and buf[0] & 0xDF != 0x5D:
+                        buf = ptr8(int(buf) + 1)
+                    break
+                depth = 1
+            at = 0
+            while depth and at != 0x22:
                 if int(buf) >= end:
                     return -3
-            else:
-                while buf[0] > 0x22 and buf[0] != 0x2C and buf[0] & 0xDF != 0x5D:
-                    buf = ptr8(int(buf) + 1)
-            wanted = -1
-            break
+                at = buf[0]
+                buf = ptr8(int(buf) + 1)
+                if at & 0xDF == 0x5B:
+                    depth += 1
+                elif at & 0xDF == 0x5D:
+                    depth -= 1
+            if depth == 0:
+                if int(buf) >= end:
+                    return -3
+                break
         if wanted == -2:
             return -3

@@ -28,6 +28,7 @@ from tools import ROOT, listen, mpy
 from tools.cloud import records, scenario
 from tools.cloud.server import CloudServer
 from tools.sim import runner
+from tools.soak.proxy import Proxy
 
 AT_ONCE = min(24, 6 * (os.cpu_count() or 1))  # each takes some hundredths of a core, but for its start
 TIMEOUT_S = 60
@@ -48,11 +49,15 @@ class Scene:
     world     keywords of simworld.world.World
     server    further keywords of CloudServer
     roots     "cloud": those of its cloud; "stranger": another authority's; "none"
+    proxy     None, or what a proxy between speaker and cloud does: [(what, nth, action), ...]. When the nth message or
+              report of that type has been seen (0: before the speaker starts), action(proxy) is called; what it
+              returns, if anything, is awaited beside the rest
     options   further keywords of tools.sim.runner.run
     """
 
     def __init__(
-        self, script, on=(CPYTHON,), cloud=None, config=None, world=None, server=None, roots="cloud", **options
+        self, script, on=(CPYTHON,), cloud=None, config=None, world=None, server=None, roots="cloud",
+        proxy=None, **options
     ):
         self.script = script.replace(";", "\n")
         self.on = on
@@ -61,6 +66,7 @@ class Scene:
         self.world = world or {}
         self.server = server or {}
         self.roots = roots
+        self.proxy = proxy
         self.options = options
 
 
@@ -200,12 +206,43 @@ class Message:
 class _Log(records.Observer):
     """Every message with the time of the clock that the speaker's process shares with this one."""
 
-    def __init__(self):
+    def __init__(self, trouble):
         self.rows = []
+        self._trouble = trouble
 
     def message(self, connection, direction, now_ms, event_type, text):
         t_ms = time.monotonic_ns() // 1_000_000 % (1 << 30)
         self.rows.append((t_ms, connection.number, direction, event_type, text))
+        self._trouble.saw(event_type)
+
+
+class _Trouble:
+    """What the proxy of a scene does, and when."""
+
+    def __init__(self, plan):
+        self._plan = plan or ()
+        self._seen = {}
+        self._running = []
+        self.proxy = None
+
+    def begin(self, proxy):
+        self.proxy = proxy
+        self._act("", 0)
+
+    def saw(self, what):
+        self._seen[what] = self._seen.get(what, 0) + 1
+        self._act(what, self._seen[what])
+
+    def _act(self, what, count):
+        for wanted, nth, action in self._plan:
+            if nth == count and wanted in ("", what):
+                lasting = action(self.proxy)
+                if lasting is not None:
+                    self._running.append(asyncio.ensure_future(lasting))
+
+    def end(self):
+        for task in self._running:
+            task.cancel()
 
 
 # -- running
@@ -293,16 +330,26 @@ async def run_scene(scene, name, interpreter, clips_dir, base, starter=None):
 
     starter: a lock. Who starts takes a whole core for a while, which would disturb the sound of several others.
     """
-    log = _Log()
+    trouble = _Trouble(scene.proxy)
+    log = _Log(trouble)
     start = _Start(starter or asyncio.Lock())
+
+    def on_line(report):
+        start.on_line(report)
+        trouble.saw(report["kind"])
+
     files = {"speaker": base + "-speaker.wav", "mic": base + "-mic.wav", "trace": base + "-trace.txt"}
     options = {"tls": True, "token": TOKEN, "observer": log, **scene.server}
     runner.command_for(interpreter)  # a missing interpreter is told before anything is begun
-    async with CloudServer(scene.cloud, **options) as server:
+    async with CloudServer(scene.cloud, **options) as server, Proxy(server.port) as proxy:
+        settings = {"token": TOKEN, "wifi_password": WIFI_PASSWORD, "volume_percent": 100, **scene.config}
+        if scene.proxy is not None:
+            settings["cloud_url"] = "wss://localhost:%d/v1/chat" % proxy.port
         try:
+            trouble.begin(proxy)
             await start.begin()
             result = await runner.run(
-                {"token": TOKEN, "wifi_password": WIFI_PASSWORD, "volume_percent": 100, **scene.config},
+                settings,
                 cloud=server,
                 interpreter=interpreter,
                 script=scene.script,
@@ -311,13 +358,14 @@ async def run_scene(scene, name, interpreter, clips_dir, base, starter=None):
                 speaker=files["speaker"],
                 mic_record=files["mic"],
                 trace=files["trace"],
-                on_line=start.on_line,
+                on_line=on_line,
                 roots=_roots(scene.roots, server, base),
                 world={"noise_peak": 200, **scene.world},
                 **{"timeout_s": TIMEOUT_S, **scene.options},
             )
         finally:
             start.end()
+            trouble.end()
     return Outcome(name, interpreter, result, server, log.rows, files)
 
 
@@ -401,6 +449,32 @@ def assert_played(run, *expected):
     assert not rest.size, "something was played at sample %d" % (begin + int(rest[0]))
     _check_gaps(run, [gap for heard in found for gap in heard.gaps])
     return found
+
+
+def assert_heard_then_beeps(run, before, last, has_beeps):
+    """The loudspeaker played the answers `before`, some beeps or none, and `last`; see assert_played.
+
+    Beeps are short and lie between the answers: what is taken out for them is no longer than the longest pattern.
+    """
+    played = run.played
+    heard = listen.find_answer(played, array("h", last[0].pcm), 0)
+    assert heard is not None, "the last answer was not played"
+    begin = 0
+    for answer, _ in before:
+        part = listen.find_answer(played, array("h", answer.pcm), begin)
+        assert part is not None, "an answer was not played"
+        begin = part.end
+    beeps = numpy.flatnonzero(played[begin : heard.start])
+    assert bool(beeps.size) == has_beeps, "beeps are heard: %s" % bool(beeps.size)
+    quiet = array("h", played)
+    for at in beeps:
+        quiet[begin + int(at)] = 0
+    assert not beeps.size or beeps[-1] - beeps[0] < run.rate_hz * _BEEPS_MS // 1000
+    run._sounds["speaker"] = quiet
+    return assert_played(run, *before, last)
+
+
+_BEEPS_MS = 600  # the longest pattern of firmware/audio/beeps.py
 
 
 def _check_gaps(run, gaps):

@@ -189,7 +189,7 @@ class StandIn:
         while True:
             key = self._byte()
             if key == b"\x01":
-                self._send(b"raw REPL; CTRL-B to exit\r\n>")
+                self._send(b"\r\nraw REPL; CTRL-B to exit\r\n>")
                 return True
             if key == b"\x02":
                 self._send(b"\r\n" + BANNER + HELP + b">>> ")
@@ -253,7 +253,7 @@ class StandIn:
         if key == b"\x04":
             self._execute(b"C", code)
         else:
-            self._send(b"\x04\r\nKeyboardInterrupt: \r\n\x04")
+            self._send(b"\x04KeyboardInterrupt: \r\n\x04")
         self._send(b">")
 
     # -- running code
@@ -365,7 +365,7 @@ class _Child:
         data = b""
         while len(data) < count:
             got = os.read(self.control, count - len(data))
-            assert got, "the MicroPython behind the stand-in died: %r" % self.rest()
+            assert got, "the MicroPython behind the stand-in died (%s): %r" % (self._process.wait(), self.rest())
             data += got
         return data
 

@@ -24,7 +24,7 @@ class SpeakerPeer:
     before      bytes sent in front of every reply (log text, half a line)
     cut         True: replies leave one byte at a time
     deaf        commands (by "do") that are not answered
-    after_start reports sent after a restart, in order
+    after_start reports sent when it was first asked for its status after a restart, in order
     """
 
     def __init__(self, config=None, before=b"", cut=False, deaf=(), after_start=(), hello_after=0, dies_at=None):
@@ -39,6 +39,7 @@ class SpeakerPeer:
         self._hello_after = hello_after  # so many greetings are ignored
         self._dies_at = dies_at  # the number of the command at which the cable is pulled
         self._parts = {}
+        self.restarts = 0
 
     def __enter__(self):
         self._master, self._slave = pty.openpty()
@@ -106,8 +107,10 @@ class SpeakerPeer:
             if self.before:
                 self.send(self.before)
             self.say("reply", **dict({"ok": True, "id": command["id"], "do": command["do"]}, **reply))
-        if command["do"] == "restart":
-            for report in self.after_start:
+        if command["do"] == "status" and self.restarts:
+            while self.after_start:
+                report = self.after_start.pop(0)
+                self.status["state"] = report.get("state", self.status["state"])
                 self.say(**report)
         return True
 
@@ -153,4 +156,5 @@ class SpeakerPeer:
         return [{"lines": ["1 A 0"], "more": True}, {"lines": ["2 B 0"]}]
 
     def _do_restart(self, command):
+        self.restarts += 1
         return {}

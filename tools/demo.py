@@ -2,7 +2,7 @@
 
 Each runs main.py in a process of its own, over verified TLS on loopback, with spoken WAV files as the microphone:
 a push-to-talk question, a question in free talk, and a long answer that a press of the button interrupts. What the
-loudspeaker played is compared with what the cloud sent, sample by sample.
+loudspeaker played is compared with what the cloud sent, sample by sample. A page shows all three on their time lines.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from rich.table import Table
 from tools import ROOT, ToolError, listen
 from tools.cloud.server import CloudServer
 from tools.sim import runner
+from tools.timeline import live, page
 
 _SPEECH = os.path.join(ROOT, "tests", "speech")
 _TIMEOUT_S = 60
@@ -73,7 +74,9 @@ def run_cli(argv):
         default="cpython",
         help="what runs the firmware (default: cpython; the others are fetched when missing)",
     )
-    parser.add_argument("--out", metavar="DIR", default="runs/demo", help="where the WAV files go (default: %(default)s)")
+    parser.add_argument(
+        "--out", metavar="DIR", default="runs/demo", help="where report.html and the WAV files go (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
     try:
         os.makedirs(args.out, exist_ok=True)
@@ -86,6 +89,7 @@ async def _demo(interpreter, out, console):
     began_s = time.monotonic()
     faults = []
     rows = []
+    lines = []
     async with CloudServer("demo", tls=True) as cloud:
         console.print("emulated cloud at %s, firmware on %s" % (cloud.url, interpreter))
         answered = 0
@@ -102,18 +106,35 @@ async def _demo(interpreter, out, console):
                 speaker=base + "-speaker.wav",
                 mic_record=base + "-mic.wav",
                 timeout_s=_TIMEOUT_S,
+                is_witnessed=True,
                 on_line=_Lines(console).show,
             )
             turns = cloud.turns[answered:]
             answered = len(cloud.turns)
             faults += ["%s: %s" % (scene.name, fault) for fault in _faults(scene, result, turns, base)]
             rows += [(scene, report) for report in result.of_kind("turn")]
+            lines.append(live.from_run(result, "%s: %s" % (scene.name.capitalize(), scene.about)))
+    report = _write_page(out, lines, faults, interpreter)
     _print_summary(console, rows, out, time.monotonic() - began_s)
+    console.print("Look at %s: every moment of the three on one page" % report, soft_wrap=True)
     for fault in faults:
         console.print("[red]wrong:[/red] " + fault, soft_wrap=True)
     if not faults:
         console.print("[green]Every sample the cloud sent and the user did not interrupt was played, in order.[/green]")
     return 1 if faults else 0
+
+
+def _write_page(out, lines, faults, interpreter):
+    """Returns where the page lies."""
+    path = os.path.join(out, "report.html")
+    verdict = "Every sample was right." if not faults else "; ".join(faults)
+    text = "The real firmware on %s and the emulated cloud over TLS, in three scenes. %s" % (interpreter, verdict)
+    page.write(path, lines, {"title": "Pipit talks", "text": text, "figures": live.turn_figures(_turns(lines))})
+    return path
+
+
+def _turns(lines):
+    return [turn for line in lines for turn in line.turns]
 
 
 _MARKS = {

@@ -70,6 +70,7 @@ class Player:
         self.odd_bytes = 0  # half samples dropped at the ends of answers
         self.stale_bytes = 0  # wire bytes that came while there was no answer
         self.errors = 0
+        self.passes = 0  # of the task; wraps
         self._speaker = speaker
         self._codec = codec
         self._prebuffer_ms = prebuffer_ms
@@ -140,6 +141,11 @@ class Player:
     @property
     def audible_until_ms(self):
         return self._gate.audible_until_ms
+
+    @property
+    def ring(self):
+        """The ByteRing behind write_from, for whoever decodes into its free room."""
+        return self._ring
 
     @property
     def capacity(self):
@@ -263,10 +269,15 @@ class Player:
 
     # -- the task
 
+    def nudge(self):
+        """Wake the task for one pass, also when there is nothing to play: for whoever wants to see that it lives."""
+        self._wake.set()
+
     async def run(self):
         """Play for ever; cancel it to stop."""
         while True:
             self._wake.clear()
+            self.passes = self.passes + 1 & 0xFFFF
             wait_ms = self.step()
             if wait_ms:
                 await self._ports.sleep_ms(wait_ms)

@@ -35,6 +35,7 @@ class Recorder:
             raise ValueError("the recorder works at %d Hz, not at %d" % (MIC_HZ, mic.rate_hz))
         self.level = 0  # loudness of the last frame: 0 silence, 100 full scale, linear in dB
         self.frames = 0  # complete frames heard, gated ones included
+        self.passes = 0  # of the task; wraps
         self.overrun_ms = 0  # microphone lost in the DMA, estimated in whole blocks
         self.gated_frames = 0  # frames replaced by silence or kept from a pre-roll
         self._mic = mic
@@ -60,6 +61,7 @@ class Recorder:
     async def run(self):
         """Record for ever; cancel it to stop."""
         while True:
+            self.passes = self.passes + 1 & 0xFFFF
             try:
                 self.step()
             except AudioError as error:
@@ -68,6 +70,7 @@ class Recorder:
 
     async def _recover(self, error):
         while error:
+            self.passes = self.passes + 1 & 0xFFFF
             if self._on_error:
                 self._on_error(error)
             await self._ports.sleep_ms(_RETRY_MS)

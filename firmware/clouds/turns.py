@@ -41,6 +41,7 @@ class Turns:
     def reset(self):
         """A new connection owes nothing; ids that died stay dead."""
         self.current = b""  # id of the live turn; stays after its end, for audio that comes late
+        self._current_bytes = 0
         self.is_busy = False  # the cloud works on the live turn
         self._is_anonymous = False  # audio without an id is being accepted
         self._owed = []
@@ -96,11 +97,12 @@ class Turns:
 
     def is_live(self, buf, at, n, now_ms):
         """Does audio that names the turn in buf[at:at+n] (n = 0: names none) belong to the live one?"""
-        if n > 0 and n == len(self.current) and buf.find(self.current, at, at + n) == at:
+        if n > 0 and n == self._current_bytes and buf.find(self.current, at, at + n) == at:
             return True
-        return self._is_stranger_live(bytes(memoryview(buf)[at : at + n]), now_ms)
+        return self._is_stranger_live(buf, at, n, now_ms)  # apart: so this frame is small enough not to need the heap
 
-    def _is_stranger_live(self, turn_id, now_ms):
+    def _is_stranger_live(self, buf, at, n, now_ms):
+        turn_id = bytes(memoryview(buf)[at : at + n])
         self._forget(now_ms)
         if self._gate_ms >= 0:
             self._gate_ms = now_ms
@@ -148,9 +150,17 @@ class Turns:
 
     def unanswered(self):
         """The cloud failed and no turn is running: the oldest owed question gets no answer. False when it was dead."""
-        if self.is_busy or not self._owed:
+        if self.is_busy:
             return True
-        return not self._owed.pop(0).is_dead
+        for i in range(len(self._owed)):
+            owed = self._owed[i]
+            if not owed.is_dead:
+                self._owed.pop(i)
+                return True
+            if not owed.is_given_up:
+                owed.is_given_up = True  # and not forgotten: some clouds answer all the same
+                return False
+        return True
 
     def speech_stopped(self, now_ms):
         """Free talk: a question ended, which owes one turn. Events are in order, so older owed turns come no more."""
@@ -176,6 +186,7 @@ class Turns:
 
     def _adopt(self, turn_id):
         self.current = turn_id
+        self._current_bytes = len(turn_id)
         self.is_busy = True
         self._is_anonymous = False
         self._gate_ms = -1
@@ -184,6 +195,7 @@ class Turns:
         if self.current:
             self._bury(self.current)
         self.current = b""
+        self._current_bytes = 0
         self.is_busy = False
         self._is_anonymous = False
 

@@ -83,6 +83,11 @@ class Wifi:
         self._ssid = ssid
         self._trace.add(tr.WIFI_UP, ticks_diff(self._ports.ticks_ms(), start_ms))
 
+    def leave(self):
+        """Out of the network, if in one."""
+        self._ssid = None
+        self._disconnect()
+
     def scan(self):
         """[(ssid, rssi_dbm, is_open)] of the networks in the air, the strongest first, each name once; hidden ones and
         names that are no UTF-8 are left out. BLOCKS the loop for some seconds. LinkError when the radio refuses.

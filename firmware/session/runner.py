@@ -111,6 +111,11 @@ class Runner:
         self._enter(self.state)
         self._set_deadline(1)
 
+    def hurry(self):
+        """Do not wait for the next attempt to connect: what stood in its way has changed."""
+        if self.state == states.OFFLINE:
+            self._set_deadline(1)
+
     async def run(self):
         """Post DEADLINE when a state has lasted too long. Sleeps until then; a later deadline costs no wake-up."""
         while True:
@@ -149,7 +154,7 @@ class Runner:
         if cloud.reply is not None:
             self._link.send(cloud.reply)
         if event == events.AUDIO:
-            return self._receive_audio(buf, now_ms)
+            return self._receive_audio(now_ms)
         if not event:
             self._note_skipped()
         elif event == events.HEARD:
@@ -179,16 +184,17 @@ class Runner:
             self._seen_unknown = cloud.unknown_count
             self._trace.add(tr.UNKNOWN_EVENT, self._seen_unknown)
 
-    def _receive_audio(self, buf, now_ms):
+    def _receive_audio(self, now_ms):
         self.post(events.AUDIO)
-        n = self._cloud.audio_n
+        cloud = self._cloud
+        n = cloud.audio_n
         if self.state != states.SPEAKING:
             self._trace.add(tr.STALE_AUDIO, n)
             return False
         if self._turn.first_delta_ms < 0:
             self._turn.mark("first_delta_ms", now_ms)
             self._trace.add(tr.FIRST_DELTA, n)
-        return self._intake.offer(buf, self._cloud.audio_at, n)
+        return self._intake.offer(cloud.audio_buf, cloud.audio_at, n)
 
     def _heard(self):
         cloud = self._cloud
@@ -315,15 +321,20 @@ class Runner:
         self._trace.add(tr.CANCEL)
         if self._turn is not None:
             self._turn.end(turn.INTERRUPTED)
-        if self._mode != "free" and self._uplink.is_unsent:  # not asked yet, so there is nothing to cancel
-            self._uplink.abort()
-            self._link.send(self._cloud.clear())
+        self._recall()
         self._send(self._cloud.interrupt(self._ports.ticks_ms()))
 
     def _give_up(self):
         """The answer did not come in its time."""
         self._trace.add(tr.CANCEL)
+        self._recall()
         self._send(self._cloud.give_up(self._ports.ticks_ms()))
+
+    def _recall(self):
+        """What has not gone out of a question stays here: the next connection must not ask it."""
+        if self._mode != "free" and self._uplink.is_unsent:  # not asked yet, so there is nothing to cancel
+            self._uplink.abort()
+            self._link.send(self._cloud.clear())
 
     def _send(self, message):
         if message is not None:

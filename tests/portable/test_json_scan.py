@@ -2,21 +2,46 @@
 
 import json
 
+import kernels
+import kernels_py
+from check import seeded_bytes
 from json_scan import FOUND, MALFORMED, UNUSUAL, JSONScan
+from test_kernels import ALL
+
+_random_bytes = seeded_bytes(11)
 
 
 def scanner():
     return JSONScan((b"event_type",), b"data", (b"content", b"chat_id"))
 
 
-def spans(text, pad=b"\xff\x22{"):
-    """Scan `text` in the middle of a buffer full of traps; returns the verdict and the found texts."""
-    text = text if isinstance(text, bytes) else text.encode()
-    buf = bytearray(pad + text + pad)
+def found(scan, buf):
+    """The texts of the wanted members, None for those that are absent."""
+    state = scan.state
+    return [
+        bytes(buf[state[i] : state[i] + state[i + 1]]) if state[i] >= 0 else None for i in range(2, len(state), 2)
+    ]
+
+
+def walked(kernel, buf, start, end):
+    """A whole walk of one kernel: the verdict and the spans, as far as they mean something."""
     scan = scanner()
-    verdict = scan.scan(buf, len(pad), len(pad) + len(text))
-    found = [bytes(buf[a : a + n]).decode() if a >= 0 else None for a, n in zip(scan.at, scan.n)]
-    return verdict, found
+    verdict = kernel.json_walk(buf, start, end, scan.names, scan.state)
+    return verdict, found(scan, buf) if verdict == FOUND else None
+
+
+def spans(text, pad=b"\xff\x22{"):
+    """Scan `text` in the middle of a buffer full of traps, with every kernel; returns the verdict and the found texts."""
+    text = text if isinstance(text, bytes) else text.encode()
+    for at in range(4):
+        buf = bytearray(bytes(at) + pad + text + pad)
+        start = at + len(pad)
+        results = [walked(kernel, buf, start, start + len(text)) for kernel in ALL]
+        assert results.count(results[0]) == len(results), (at, text[:300], results)
+    scan = scanner()
+    verdict = scan.scan(buf, start, start + len(text))
+    assert (verdict, found(scan, buf) if verdict == FOUND else None) == results[0]
+    return verdict, [None if word is None else word.decode() for word in found(scan, buf)] if verdict == FOUND else None
 
 
 DELTA = {"id": "e1", "event_type": "conversation.audio.delta", "data": {"content": "QUJD", "chat_id": "c7"}}
@@ -77,6 +102,16 @@ def test_what_is_not_one_object_is_malformed():
         assert spans(text)[0] == MALFORMED, text
 
 
+def test_strings_of_every_length_and_alignment_end_where_they_end():
+    for n in range(70):
+        text = "".join(["-#!]^\x7fz"[i % 7] for i in range(n)])
+        for tail in ("", "\u00e9", "\\\\", '\\"', '\\\\\\"'):
+            assert spans('{"%s":1,"x":"%s","event_type":"%s"}' % (text, text + tail, text)) == (
+                FOUND,
+                [text, None, None],
+            )
+
+
 def test_utf8_is_carried_through():
     assert spans('{"data":{"chat_id":"鹨"},"event_type":"é"}') == (FOUND, ["é", None, "鹨"])
 
@@ -87,3 +122,80 @@ def test_scanning_allocates_nothing():
     message = bytearray(json.dumps(DELTA).encode())
     scan = scanner()
     assert_no_allocation(scan.scan, message, 0, len(message))
+
+
+# The walk in steps
+
+
+def stepped(kernel, buf, start, end):
+    """Walk with a stop at the content; returns the verdicts on the way and the spans, the content's length aside."""
+    scan = scanner()
+    state = scan.state
+    state[1] = 2
+    verdicts = []
+    at = start
+    while True:
+        at = kernel.json_walk(buf, at, end, scan.names, state)
+        verdicts.append(at)
+        if at < 0:
+            return verdicts, [state[i] for i in (2, 4, 6)] if at == FOUND else None
+        at = kernels_py._string_end(buf, at, end) + 1
+        if not at:
+            return verdicts, None
+
+
+def test_a_walk_in_steps_finds_what_a_whole_one_finds():
+    texts = (
+        json.dumps(DELTA),
+        '{"data":{"content":"QUJD","chat_id":"c7"},"event_type":"x"}',
+        '{"data":{"content":"","content":"QUJD"},"data":{"chat_id":"c"}}',
+        '{"event_type":"x","data":{"chat_id":"c7","content":"QUJD","content":5},"content":"no"}',
+        '{"d\\u0061ta":1,"data":{"content":"QUJD"}}',
+    )
+    for text in texts:
+        for at in range(4):
+            buf = bytearray(bytes(at) + text.encode() + b'"')
+            end = at + len(text)
+            results = [stepped(kernel, buf, at, end) for kernel in ALL]
+            assert results.count(results[0]) == len(results), (text, results)
+            verdicts, places = results[0]
+            scan = scanner()
+            assert scan.scan(buf, at, end) == verdicts[-1]
+            if places is not None:
+                assert places == [scan.state[i] for i in (2, 4, 6)], text
+
+
+def test_the_kernels_agree_on_any_bytes_and_never_leave_the_message():
+    samples = [json.dumps(DELTA).encode(), b'{"data":{"a":[1,{"b":"\\""}],"content":"AB\\/C"},"event_type":null}']
+    letters = b'{}[]",:\\ \n0aetd\x00\x80\xff#!'
+    for _ in range(300):
+        chance = _random_bytes(6)
+        text = bytearray(samples[chance[0] & 1])
+        for i in range(1 + (chance[1] & 3)):
+            text[chance[2 + i] * len(text) >> 8] = letters[chance[5 - i] % len(letters)]
+        for trap in (b"", b'"', b'}', b"\\\"}"):
+            buf = bytearray(text + trap)
+            before = bytes(buf)
+            results = [walked(kernel, buf, 0, len(text)) for kernel in ALL]
+            steps = [stepped(kernel, buf, 0, len(text)) for kernel in ALL]
+            assert results.count(results[0]) == len(results), (text, results)
+            assert steps.count(steps[0]) == len(steps), (text, steps)
+            assert bytes(buf) == before
+
+
+def test_what_json_reads_is_found_as_json_reads_it():
+    """One byte of an event changed at every place: the scan says FOUND only with the values that json gives."""
+    text = json.dumps(DELTA).encode()
+    for place in range(len(text)):
+        for letter in b'"\\}{,: x':
+            changed = text[:place] + bytes([letter]) + text[place + 1 :]
+            verdict, words = spans(changed)
+            if verdict == FOUND:
+                try:
+                    message = json.loads(changed)
+                except ValueError:
+                    continue  # no validator
+                data = message.get("data")
+                data = data if isinstance(data, dict) else {}
+                wanted = [message.get("event_type"), data.get("content"), data.get("chat_id")]
+                assert words == [word if isinstance(word, str) else None for word in wanted], changed

@@ -48,7 +48,7 @@ class Session:
         self.intake = Notebook("intake", self.orders, _offer=False)
         self.uplink = Notebook("uplink", self.orders, is_unsent=False, is_recording=True, was_resumed=False)
         self.cloud = Notebook(
-            "cloud", self.orders, _interrupt=b"cancel", _clear=b"clear", reply=None, audio_at=0, audio_n=4,
+            "cloud", self.orders, _interrupt=b"cancel", _clear=b"clear", reply=None, audio_buf=b"", audio_at=0, audio_n=4,
             malformed_count=0, unknown_count=0,
         )  # fmt: skip
         self.link = Notebook("link", self.orders, is_up=True, is_starting=False, _retry_delay_ms=400)

@@ -577,6 +577,31 @@ def test_the_watchdog_bites_whoever_does_not_feed_it():
     assert w.exit_reason == "watchdog"
 
 
+def test_a_watchdog_made_again_is_the_same_one_with_another_time():
+    w = new_world()
+    machine.WDT(timeout=1000)
+    w.clock.advance_ms(900)
+    machine.WDT(timeout=60_000)
+    w.clock.advance_ms(59_000)
+    machine.Pin(0).value()
+    w.clock.advance_ms(2000)
+    with raises(world.PowerLoss):
+        machine.Pin(0).value()
+
+
+def test_the_memory_of_the_clock_lives_through_a_reset():
+    w = new_world()
+    assert machine.RTC().memory() == b""
+    data = bytearray(b"abc")
+    machine.RTC().memory(memoryview(data)[1:])
+    data[1] = 0
+    assert machine.RTC().memory() == b"bc" and w.summary()["rtc_memory"] == "6263"
+    with raises(ValueError):
+        machine.RTC().memory(bytes(2049))
+    new_world(rtc_memory="6263", reset_cause=machine.WDT_RESET)
+    assert machine.RTC().memory() == b"bc" and machine.reset_cause() == machine.WDT_RESET
+
+
 def test_wifi_takes_its_time_and_is_lost_and_found():
     w = new_world()
     wlan = network.WLAN(network.STA_IF)

@@ -160,6 +160,21 @@ def test_an_answer_that_was_waited_for_in_vain_does_not_cost_the_next_ones():
     assert book.start("four") == LIVE and book.audio("four")
 
 
+def test_an_error_does_not_revive_the_answer_to_an_interrupted_question():
+    book = Book()
+    book.ask()
+    book.stop()
+    assert not book.unanswered(), "nobody waits for it"
+    assert book.start("one") == DEAD and not book.audio("one"), "the cloud answers all the same"
+    book.ask()
+    book.stop()
+    assert not book.unanswered()
+    book.ask()
+    assert book.start("three") == LIVE, "and a failed one does not cost the next"
+    book.ask()
+    assert book.done(b"three") and book.unanswered()
+
+
 def test_an_empty_transcript_settles_what_is_owed():
     book = Book()
     book.ask()

@@ -8,17 +8,18 @@ from tools.board.console import NoConsole, Refused, wait_for_console
 START_WAIT_S = 30.0  # the loader, 2 s of plain REPL, and the judging of the settings
 ONLINE_WAIT_S = 90.0
 _STATUS_EVERY_S = 1.0
-ONLINE = ("idle", "standby")
+ONLINE = ("idle", "standby", "listening", "tail", "thinking", "speaking", "finishing")
 
 # error kind: (the step that failed, what helps, how many times it may come before it counts)
 STEPS = {
     "config": ("settings", "run provision again with the value that it names", 1),
     "password": ("Wi-Fi password", "type it again: provision --wifi-name NAME asks for it; small and capital letters"
                  " differ", 1),
-    "network": ("Wi-Fi name", "is it spelled exactly so, in reach, and a 2.4 GHz network? An ESP32-S3 hears no 5 GHz", 2),
+    "network": ("Wi-Fi name", "is it spelled exactly so, in reach, and a 2.4 GHz network? An ESP32-S3 hears no"
+                " 5 GHz", 2),
     "address": ("Wi-Fi address", "restart the access point; does it let in new devices?", 2),
     "wifi": ("Wi-Fi", "move the speaker nearer to the access point, restart both", 2),
-    "clock": ("clock", "does this network let time servers through (UDP port 123)? Another one: --set ntp_host=HOST", 2),
+    "clock": ("clock", "does this network let time servers through (UDP port 123)? Another: --set ntp_host=HOST", 2),
     "dns": ("name of the cloud", "is the access point itself online? Is cloud_url spelled right?", 2),
     "connect": ("way to the cloud", "is the access point itself online, or a firewall in between?", 2),
     "tls": ("certificate of the cloud", "provision --renew-roots fetches the right ones", 1),
@@ -61,8 +62,9 @@ class _Watch:
         while self._clock() < deadline_s:
             status = self._status()
             if status is not None:
+                is_there = self._state in ONLINE or status.get("state") in ONLINE
                 self._enter(status.get("state"))
-                if status.get("state") in ONLINE:
+                if is_there:
                     return status  # whatever failed on the way there is over
                 self._judge_status(status.get("last_error"))
             self._listen()

@@ -34,6 +34,10 @@ no board found on any USB port.
   - In a virtual machine or container the port must be handed through."""
 
 
+class PortBusy(ToolError):
+    """Another program has the port."""
+
+
 class Port:
     """One serial port: device is what --port takes, text describes it, is_likely: a USB chip that boards have."""
 
@@ -105,22 +109,26 @@ def open_serial(port, timeout_s=None, baud_hz=BAUD_HZ):
     try:
         return serial.serial_for_url(port, baudrate=baud_hz, timeout=timeout_s, write_timeout=10, exclusive=True)
     except (OSError, ValueError) as error:
-        raise ToolError(why_closed(port, error)) from None
+        raise why_closed(port, error) from None
 
 
 def why_closed(port, error):
-    """Why opening `port` ended in `error`, with the cure."""
+    """The ToolError for an `error` at opening `port`, with the cure; PortBusy when another program has it."""
     number = getattr(error, "errno", None)
     text = str(error)
     if number == errno.EACCES or isinstance(error, PermissionError) or "PermissionError" in text:
-        return "%s is in use by another program; close it (a monitor, an IDE)" % port if os.name == "nt" else _denied(port)
+        if os.name != "nt":
+            return ToolError(_denied(port))
+        number = errno.EBUSY  # what Windows says when another program has it
     if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text or "busy" in text.lower():
-        return "%s is in use by %s; close it and try again" % (port, _holder(port) or "another program (a monitor, an IDE)")
+        holder = _holder(port) or "another program (a monitor, an IDE)"
+        return PortBusy("%s is in use by %s; close it and try again" % (port, holder))
     if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV) or "FileNotFoundError" in text:
-        return "there is no port %s any more; plug the board in again" % port
+        return ToolError("there is no port %s any more; plug the board in again" % port)
     if isinstance(error, ValueError):
-        return "%s is not a serial port: %s" % (port, text)
-    return "cannot open %s: %s; unplug the board, plug it in again" % (port, getattr(error, "strerror", None) or text)
+        return ToolError("%s is not a serial port: %s" % (port, text))
+    reason = getattr(error, "strerror", None) or text
+    return ToolError("cannot open %s: %s; unplug the board, plug it in again" % (port, reason))
 
 
 def _denied(port):

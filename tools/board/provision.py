@@ -30,7 +30,8 @@ QUESTIONS = (
 )
 _NO_PASSWORD = "-"  # typed for an open network; too short to be a password
 _FILE_MAX_BYTES = 16_384  # what the speaker reads of its config.json
-_STAND_INS = {"bot_id": "1", "token": "0" * 16, "wifi_password": "0" * 8}  # in place of what is not told or not yet known
+_STAND_INS = {"bot_id": "1", "token": "0" * 16, "wifi_password": "0" * 8}  # in place of what is not told, or not yet
+_ASK = object()  # in place of a secret that is still to be asked for
 
 _EPILOG = """\
 Without any setting on the command line it asks for all of them; Enter keeps what is set. Secrets are asked for without
@@ -92,6 +93,7 @@ def _parser():
         description="Give a speaker its Wi-Fi, agent, token and other settings over USB, whether it runs or not.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # --wifi-pass would be taken for the name of a variable, and shown
     )
     add = parser.add_argument_group("settings").add_argument
     add("--wifi-name", metavar="NAME", help="Wi-Fi network (2.4 GHz); its password is asked for")
@@ -100,6 +102,8 @@ def _parser():
     add("--bot-id", metavar="DIGITS", help="the agent: the digits behind /bot/ in the address of its page")
     add("--token-env", metavar="NAME", help="environment variable that holds the access token")
     add("--token-file", metavar="FILE", help="file that holds the access token")
+    add("--token", help=argparse.SUPPRESS)  # to be refused in words, and not repeated by argparse as unknown
+    add("--wifi-password", help=argparse.SUPPRESS)
     add("--mode", choices=("ptt_hold", "ptt_toggle", "free"), help="hold and speak; click, speak, click; free talk")
     add("--board", metavar="NAME", help="one of: %s" % ", ".join(board_names()))
     add("--volume", type=int, metavar="PERCENT", help="0 to 150")
@@ -115,7 +119,7 @@ def _parser():
     add("--yes", action="store_true", help="do not ask before --reset")
     add("--no-restart", action="store_true", help="write only; do not restart and follow the speaker")
     add = parser.add_argument_group("connection").add_argument
-    add("--port", metavar="PORT", help="serial port, or the pseudo terminal of `sim --serial-pty`; else the only board")
+    add("--port", metavar="PORT", help="serial port, or the pseudo terminal of `sim --serial-pty`")
     add("--repl", action="store_true", help="end a running speaker and write through MicroPython's prompt")
     return parser
 
@@ -131,7 +135,11 @@ def board_names():
 
 
 def _given(options, parser):
-    """{key: value} of what the command line says. Secrets that are still to be asked for are None."""
+    """{key: value} of what the command line says; a secret that is still to be asked for is _ASK."""
+    if options.token is not None:
+        parser.error(_HISTORY % _SECRET_CURES["token"])
+    if options.wifi_password is not None:
+        parser.error(_HISTORY % _SECRET_CURES["wifi_password"])
     kinds = {row[0]: row[1] for row in config.describe()}
     values = _from_file(options.file, kinds) if options.file else {}
     for text in options.set:
@@ -139,7 +147,7 @@ def _given(options, parser):
         if not mark:
             parser.error("--set wants KEY=VALUE, not %s" % text)
         if key in SECRETS:
-            parser.error("a secret on the command line stays in your shell's history; %s" % _SECRET_CURES[key])
+            parser.error(_HISTORY % _SECRET_CURES[key])
         _check_key(key, kinds)
         values[key] = _value(key, kinds[key], value)
     for key, value in (
@@ -155,6 +163,7 @@ def _given(options, parser):
     return values
 
 
+_HISTORY = "a secret on the command line stays in your shell's history; %s"
 _SECRET_CURES = {
     "token": "use --token-env or --token-file, or be asked for it",
     "wifi_password": "use --wifi-password-env, or --wifi-name alone and be asked for it",
@@ -170,7 +179,7 @@ def _given_secrets(options, parser, values):
     elif options.wifi_password_env:
         found["wifi_password"] = _environment(options.wifi_password_env)
     elif options.wifi_name is not None and "wifi_password" not in values:
-        found["wifi_password"] = None  # the old one belongs to another network
+        found["wifi_password"] = _ASK  # the old one belongs to another network
     if options.token_env and options.token_file:
         parser.error("--token-env and --token-file: give one of them")
     if options.token_env:
@@ -216,7 +225,8 @@ def _value(key, kind, text):
     try:
         return json.loads(text)
     except ValueError:
-        raise ToolError("--set %s: %s is not what JSON calls a value, such as 120, true or [\"a\"]" % (key, text)) from None
+        text = '--set %s: %s is not what JSON calls a value, such as 120, true or ["a"]' % (key, text)
+        raise ToolError(text) from None
 
 
 # -- settings from a person
@@ -239,7 +249,9 @@ def _changes(way, given, options, screen):
         raise
     except EOFError:
         raise ToolError("the input ended: nothing was changed") from None
-    changes = {key: value for key, value in given.items() if key in hidden or present.get(key) != value or key not in present}
+    changes = {
+        key: value for key, value in given.items() if key in hidden or key not in present or present[key] != value
+    }
     _judge(changes, present, hidden, screen)
     return changes
 
@@ -256,11 +268,11 @@ def _ask_all(present, hidden, screen):
 def _ask_missing(given, present, hidden, screen):
     """A secret that belongs to what was given, and what no speaker can do without."""
     texts = dict(QUESTIONS)
-    needed = [key for key, value in given.items() if value is None]
+    needed = [key for key, value in given.items() if value is _ASK]
     for key in ("bot_id", "token"):
         if key not in given and not present.get(key) and key not in hidden:
             needed.append(key)
-    given = {key: value for key, value in given.items() if value is not None}
+    given = {key: value for key, value in given.items() if value is not _ASK}
     if needed and not sys.stdin.isatty():
         cure = _SECRET_CURES.get(needed[0], "give it with --bot-id")
         raise ToolError("%s is missing, and there is no terminal to ask at: %s" % (needed[0], cure))
@@ -413,7 +425,8 @@ def _find_roots(way, changes, options, note):
     try:
         return roots.find(address[0], address[1], options.root)
     except ToolError as error:
-        raise ToolError("%s\n  Nothing was changed. --no-roots leaves the speaker's roots as they are." % error) from None
+        text = "%s\n  Nothing was changed. --no-roots leaves the speaker's roots as they are."
+        raise ToolError(text % error) from None
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from tools import ToolError
 from tools.board import ports
 
 READ_TIMEOUT_S = 5  # between two bytes of an answer
+BUSY_TIMEOUT_S = 1  # a program that has just let go of the port
 INTERRUPT_TIMEOUT_S = 12  # an application that closes Wi-Fi and sound in order needs a few seconds
 _PROMPT = b">>> "
 _CHUNK_BYTES = 1536  # what is written per exec: 2 KB of base64, small beside any board's heap
@@ -53,44 +54,57 @@ class BoardLost(ToolError):
 
 
 class Repl:
-    """Context manager; see the module. fresh: begin with a soft reset, so that the heap is empty and boot.py has run."""
+    """Context manager; see the module. fresh: begin with a soft reset, so that the heap is empty and boot.py has run.
+
+    transport is mpremote's, for its own functions, which are called within guard().
+    """
 
     def __init__(self, port, fresh=False):
         self.port = port
         self._fresh = fresh
-        self._transport = None
+        self.transport = None
 
     def __enter__(self):
         self._open()
         try:
             self._interrupt()
-            with self._guard("entering the REPL"), contextlib.redirect_stdout(io.StringIO()):
+            with self.guard("entering the REPL"), contextlib.redirect_stdout(io.StringIO()):
                 # mpremote prints what it received before it raises; the error that we raise says it better.
-                self._transport.enter_raw_repl(soft_reset=self._fresh)
+                self.transport.enter_raw_repl(soft_reset=self._fresh)
         except BaseException:
             self._close()
             raise
         return self
 
     def __exit__(self, *_):
-        if self._transport:
+        if self.transport:
             try:
-                self._transport.exit_raw_repl()
+                self.transport.exit_raw_repl()
             except (OSError, serial.SerialException):
                 pass  # the cable has gone: whoever is in the with-block knows already
         self._close()
 
     def _open(self):
-        try:
-            self._transport = SerialTransport(self.port, timeout=READ_TIMEOUT_S)
-        except (TransportError, OSError, ValueError) as error:
-            # mpremote hides the reason: ask pyserial again, whose error tells busy from forbidden.
-            ports.open_serial(self.port, 0).close()
-            raise ToolError("cannot open %s: %s; unplug the board, plug it in again" % (self.port, error)) from None
-        self._transport.serial.write_timeout = 10
+        give_up_s = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                self.transport = SerialTransport(self.port, timeout=READ_TIMEOUT_S)
+                break
+            except (TransportError, OSError, ValueError) as error:
+                # mpremote hides the reason: ask pyserial again, whose error tells busy from forbidden.
+                try:
+                    ports.open_serial(self.port, 0).close()
+                except ports.PortBusy:
+                    if time.monotonic() > give_up_s:
+                        raise
+                if time.monotonic() > give_up_s:
+                    text = "cannot open %s: %s; unplug the board, plug it in again"
+                    raise ToolError(text % (self.port, error)) from None
+            time.sleep(0.1)
+        self.transport.serial.write_timeout = 10
 
     def _close(self):
-        transport, self._transport = self._transport, None
+        transport, self.transport = self.transport, None
         if transport:
             with contextlib.suppress(OSError, serial.SerialException):
                 transport.close()
@@ -98,7 +112,7 @@ class Repl:
     def _interrupt(self):
         """Ctrl-C until the prompt is there. Ctrl-B is sent with the second one only: it brings a raw REPL that another
         program left open back to the prompt, but a running application would take it for input."""
-        port = self._transport.serial
+        port = self.transport.serial
         port.timeout = 0.1
         seen = b""
         try:
@@ -127,9 +141,9 @@ class Repl:
         return CHATTER_TEXT % (self.port, printable(seen[-80:].decode("utf-8", "replace")).strip())
 
     @contextlib.contextmanager
-    def _guard(self, doing):
+    def guard(self, doing):
         """The transport's errors become ToolErrors that say what was being done."""
-        if not self._transport:
+        if not self.transport:
             raise BoardLost("the connection to %s is closed" % self.port)
         try:
             yield
@@ -146,16 +160,16 @@ class Repl:
 
         Raises BoardError when the code raised, BoardLost when the board no longer answers.
         """
-        with self._guard(doing):
-            out, error = self._transport.exec_raw(code, timeout=timeout_s, data_consumer=on_output)
+        with self.guard(doing):
+            out, error = self.transport.exec_raw(code, timeout=timeout_s, data_consumer=on_output)
             if error:
                 raise TransportExecError(out, error.decode("utf-8", "replace"))
         return out.decode("utf-8", "replace").replace("\r\n", "\n")
 
     def type(self, data):
         """Send bytes to the standard input of the code that exec() runs, from its on_output."""
-        with self._guard("answering"):
-            self._transport.serial.write(data)
+        with self.guard("answering"):
+            self.transport.serial.write(data)
 
     def eval(self, expression, timeout_s=10):
         """Value of an expression whose repr is a literal."""
@@ -168,14 +182,21 @@ class Repl:
     def start(self, code):
         """Begin to run `code` and return at once; this object is of no use afterwards. What it prints can be read from
         the port by whoever opens it next."""
-        with self._guard("starting"):
-            self._transport.exec_raw_no_follow(code)
+        with self.guard("starting"):
+            self.transport.exec_raw_no_follow(code)
         self._close()
 
-    def reset(self):
-        """Reset the chip, so that boot.py and main.py run; closes the connection. A native USB port vanishes for a
-        second or two."""
-        self.start("import machine\nmachine.reset()\n")
+    def reset(self, is_followed=False):
+        """Reset the chip, so that boot.py and main.py run; this object is of no use afterwards. A native USB port
+        vanishes for a second or two. is_followed: returns the open pyserial port, so that no line of the start is lost.
+        """
+        code = "import machine\nmachine.reset()\n"
+        if not is_followed:
+            return self.start(code)
+        with self.guard("resetting"):
+            self.transport.exec_raw_no_follow(code)
+        transport, self.transport = self.transport, None
+        return transport.serial
 
     # -- files; paths are absolute, with slashes
 

@@ -26,6 +26,10 @@ In ptt_hold mode a press lasts until the space bar is struck again: a terminal k
 When stdin is no terminal, its lines are script commands (press, release, say FILE.wav, ...).
 With --mic FILE.wav the file is said at every press.
 
+With --serial-pty the speaker has the serial port of a board, and the path of a pseudo terminal is printed: open it with
+`python -m tools provision`, `monitor`, or any client of Improv Wi-Fi. Ctrl-C sent there ends the speaker.
+  python -m tools sim --serial-pty --blank          set it up, then it starts
+
 --report FILE.html leaves a page to open in any browser, also when the run fails or is ended by Ctrl-C: states, button,
 both sounds, the ring with its underruns, what was said and the latencies of every turn, on one time line.
 
@@ -76,6 +80,8 @@ def _parser():
     add("--heapsize", metavar="SIZE", help="heap of MicroPython, for example 384k")
     add("--epoch", type=int, choices=(1970, 2000), default=2000, help="where the chip's clock begins (default: 2000)")
     add("--never-ready", action="store_true", help="I2S never says that it is ready (octal PSRAM, micropython#16029)")
+    add("--serial-pty", action="store_true", help="give the speaker a serial port: the path to open is printed")
+    add("--blank", action="store_true", help="a board as it was flashed, to be set up over --serial-pty")
     add("--report", metavar="FILE.html", help="draw the run as one page: what happened when, and every latency")
     add("--trace", metavar="FILE", help="write every trace event")
     add("--keep", metavar="FOLDER", help="keep config.json (without secrets) and run.json there")
@@ -85,6 +91,8 @@ def _parser():
 
 
 async def _run(options, arguments):
+    if options.blank and not options.serial_pty:
+        raise ToolError("a blank board is set up over its serial port: add --serial-pty")
     config = _config(options)
     text = _script(options.script)
     runner.check_writable(options.report)
@@ -115,6 +123,8 @@ async def _run(options, arguments):
             trace=options.trace,
             is_witnessed=bool(options.report),
             keep=options.keep,
+            is_blank=options.blank,
+            serial_pty=options.serial_pty,
             world={"noise_peak": options.noise, "is_never_ready": options.never_ready},
         )
     show.end(result)

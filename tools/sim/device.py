@@ -13,6 +13,7 @@ SETTINGS.json, written by tools.sim.runner:
     keyboard    true: script lines come on stdin, its end ends the run
     script      {"name", "text"} or null
     trace       path for the whole event trace as text, or null
+    serial_fd   number of the open end of a pseudo terminal that is the speaker's serial port, or null
     witness     path for what witness.py writes down, or null
     world       keywords of simworld.world.World
 
@@ -30,6 +31,7 @@ import time
 
 IS_MICROPYTHON = sys.implementation.name == "micropython"
 EPOCH_2000_S = 946_684_800
+DEFAULT_BOARD = "bread_compact_wifi"
 
 EXIT_CODES = {
     "quit": 0,
@@ -71,14 +73,17 @@ def main(path):
     except script.ScriptError as error:
         here.end("bad script", str(error))
     if is_prepared:
-        run(here, (app_root + "/boot.py", settings["main"]))
+        run(here, (app_root + "/boot.py", settings["main"]), settings["serial_fd"] is not None)
     return finish(here, settings)
 
 
 def set_up_person(here, settings):
     """Put the board's keys under the finger, and the script or the keyboard behind it."""
-    with open("config.json") as file:
-        name = json.load(file).get("board", "bread_compact_wifi")
+    try:
+        with open("config.json") as file:
+            name = json.load(file).get("board", DEFAULT_BOARD)
+    except OSError:
+        name = DEFAULT_BOARD
     board = getattr(__import__("boards." + name), name).BOARD
     for key in ("button", "volume_up", "volume_down"):
         pins = board.get(key)
@@ -101,10 +106,14 @@ def set_up_firmware(here, settings):
     from firmware import compat, report
     from firmware.net import stream
 
+    serial = set_up_serial(settings["serial_fd"])
+
     def sink(line):
         print(line)
         if not IS_MICROPYTHON:
             sys.stdout.flush()
+        if serial is not None:
+            serial.write((line + "\r\n").encode())  # as print() writes on a chip
         here.on_report(line)
 
     here.tell = lambda text: sink(json.dumps({"kind": "keyboard", "text": text}))
@@ -114,6 +123,18 @@ def set_up_firmware(here, settings):
     here.on_wifi = Cable(here, stream).set
     if settings["trace"]:
         record_trace(settings["trace"])
+
+
+def set_up_serial(fd):
+    """The PtyPort that the speaker finds as its own; None for fd None, and the speaker finds none."""
+    if fd is None:
+        return None
+    import pty_port
+    from firmware.serial import port
+
+    serial = pty_port.PtyPort(fd)
+    port.find = lambda: serial
+    return serial
 
 
 class ChipTime:
@@ -253,14 +274,17 @@ class Stdin:
         return lines
 
 
-def run(here, paths):
+def run(here, paths, is_on_serial=False):
     """The programs at `paths` one after the other, as the chip runs them, until they end in whatever way."""
     from simworld import world
 
     try:
-        code = 0
+        names = {"__name__": "__main__"}  # boot.py and main.py share their names, as on the chip
         for path in paths:
-            code = run_file(path)
+            run_file(path, names)
+        code = names.get("exit_code")
+        if code == 0 and is_on_serial:
+            here.end("interrupted", "Ctrl-C on the serial port, or safe mode")
         here.end("stopped", "main.py came to an end by itself, with exit code %s" % code)
     except world.PowerLoss:
         return
@@ -274,13 +298,12 @@ def run(here, paths):
         here.end("crash", "%s: %s" % (type(error).__name__, error))
 
 
-def run_file(path):
-    """Returns what the program left in its variable `exit_code`, None when there is none."""
+def run_file(path, names):
+    """Run a program in the dictionary `names`, where its variables stay."""
     with open(path) as file:
         code = compile(file.read(), path, "exec")
-    names = {"__name__": "__main__", "__file__": path}
+    names["__file__"] = path
     exec(code, names)
-    return names.get("exit_code")
 
 
 def show(error):

@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
+import tty
 
 from tools import ROOT, ToolError
 from tools.sim import convert
@@ -127,6 +128,9 @@ async def run(
     app_root=ROOT,
     main=None,
     world=None,
+    is_blank=False,
+    serial_pty=False,
+    on_serial=None,
 ):
     """Run the speaker until it ends; returns a Result. ToolError, ScriptError or WavError when it cannot even begin.
 
@@ -148,6 +152,10 @@ async def run(
     roots        folder of DER files, instead of the cloud's
     app_root     tree of the firmware; main: the program, its main.py unless given
     world        further keywords of simworld.world.World
+    is_blank     a board as it was flashed: without config.json
+    serial_pty   the speaker has a serial port on a pseudo terminal (Linux); a reset then starts it again in the same
+                 folder. on_serial(path) is called before it starts, with the end that a host opens; on_line gets
+                 {"kind": "serial", "path"}
     """
     commands = world_script.parse(script, script_name) if script is not None else []
     result = Result()
@@ -157,7 +165,8 @@ async def run(
             check_writable(path)
         clips = _prepare_clips(commands, clips_dir, folder)
         press_clip = None if mic in (None, "silence") else _mic_clip(mic, "mic", folder)
-        _write_config(config or {}, cloud, folder)
+        if not is_blank:
+            _write_config(config or {}, cloud, folder)
         _copy_roots(roots or (cloud.ca_der_folder if cloud is not None else None), folder)
         settings = {
             "root": ROOT,
@@ -180,14 +189,14 @@ async def run(
                 **(world or {}),
             ),
         }
-        path = os.path.join(folder, "settings.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(settings, file)
-        result.command = command_for(interpreter, heapsize) + [os.path.join(ROOT, "tools", "sim", "device.py"), path]
-        await _run_child(result, folder, keyboard or Keyboard(), timeout_s, on_line)
-        with contextlib.suppress(OSError, ValueError):
-            with open(settings["run_json"], encoding="utf-8") as file:
-                result.run = json.load(file)
+        with _serial_pty(on_serial, on_line) if serial_pty else contextlib.nullcontext() as serial_fd:
+            settings["serial_fd"] = serial_fd
+            path = os.path.join(folder, "settings.json")
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(settings, file)
+            program = os.path.join(ROOT, "tools", "sim", "device.py")
+            result.command = command_for(interpreter, heapsize) + [program, path]
+            await _run_starts(result, settings, keyboard or Keyboard(), timeout_s, on_line)
         if is_witnessed:
             with contextlib.suppress(OSError):
                 with open(settings["witness"], encoding="utf-8", errors="replace") as file:
@@ -279,7 +288,8 @@ def _absolute(path):
 def _keep(folder, target):
     """Copy what may be looked at later; the token stays behind."""
     os.makedirs(target, exist_ok=True)
-    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+    config = {}
+    with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
         config = json.load(file)
     for key in ("token", "wifi_password"):
         if config.get(key):
@@ -294,8 +304,46 @@ def _keep(folder, target):
 # -- the child
 
 
-async def _run_child(result, folder, keyboard, timeout_s, on_line):
+async def _run_starts(result, settings, keyboard, timeout_s, on_line):
+    """Run the child; a reset by whoever sits at its serial port starts it again."""
     started = time.monotonic()
+    while True:
+        left_s = None if timeout_s is None else max(0, timeout_s - (time.monotonic() - started))
+        result.run = {}
+        await _run_child(result, settings, keyboard, left_s, on_line)
+        with contextlib.suppress(OSError, ValueError):
+            with open(settings["run_json"], encoding="utf-8") as file:
+                result.run = json.load(file)
+        is_reset = settings["serial_fd"] is not None and result.run.get("exit_reason") == "reset"
+        if not is_reset or result.is_timed_out:
+            break
+    result.seconds = time.monotonic() - started
+
+
+@contextlib.contextmanager
+def _serial_pty(on_serial, on_line):
+    """The number of the open end of a pseudo terminal; the path of the other end is told."""
+    open_end, other_end = os.openpty()
+    try:
+        tty.setraw(other_end)
+        path = os.ttyname(other_end)
+    finally:
+        os.close(other_end)  # so that the speaker can tell whether a host is there
+    try:
+        os.set_blocking(open_end, False)
+        if on_serial is not None:
+            on_serial(path)
+        if on_line is not None:
+            on_line({"kind": "serial", "path": path})
+        yield open_end
+    finally:
+        os.close(open_end)
+
+
+async def _run_child(result, settings, keyboard, timeout_s, on_line):
+    started = time.monotonic()
+    folder = settings["run_dir"]
+    serial_fd = settings["serial_fd"]
     process = await asyncio.create_subprocess_exec(
         *result.command,
         stdin=asyncio.subprocess.PIPE,
@@ -303,6 +351,7 @@ async def _run_child(result, folder, keyboard, timeout_s, on_line):
         stderr=asyncio.subprocess.PIPE,
         cwd=folder,
         limit=_MAX_LINE_BYTES,
+        pass_fds=() if serial_fd is None else (serial_fd,),
         start_new_session=True,  # Ctrl-C in the terminal is for us; the child is told to quit
     )
     keyboard._attach(process.stdin)

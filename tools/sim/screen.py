@@ -108,6 +108,12 @@ class _Scroll:
     def _warning(self, report):
         return [("warning: " + str(report.get("text", "")), "yellow")]
 
+    def _serial(self, report):
+        return [("serial port  ", "bold"), (report["path"], "bold")]
+
+    def _reply(self, report):
+        return None  # the host that asked shows it
+
     def _keyboard(self, report):
         return [(report["text"], "yellow")]
 

@@ -5,6 +5,7 @@ Written from RFC 6455, server side only, with nothing of the firmware in it. Wha
 """
 
 import base64
+import functools
 import hashlib
 import json
 from urllib.parse import parse_qsl, urlsplit
@@ -163,12 +164,11 @@ class CloudEnd:
             return
         link.advance(self._clock.now_ms)
         for out in link.take():
-            if isinstance(out, outgoing.Ping):
-                self._watch.on_ping(self, out.data)
             if isinstance(out, outgoing.Drop):
                 self._drop(out.is_reset)
                 return
-            self._send(outgoing.to_wire(out))
+            arrival = functools.partial(self._watch.on_ping, self, out.data) if isinstance(out, outgoing.Ping) else None
+            self._send(outgoing.to_wire(out), arrival)
             if isinstance(out, outgoing.Close):
                 self._is_goodbye_sent = True
                 self._clock.after_ms(_GOODBYE_MS, self._finish)
@@ -182,9 +182,9 @@ class CloudEnd:
             self._booked_ms = None
             self._go_on()
 
-    def _send(self, data):
+    def _send(self, data, on_arrival=None):
         self._watch.on_wire("down", data)
-        self._connection.send(data)
+        self._connection.send(data, on_arrival)
 
     def _drop(self, is_reset):
         self.is_over = True

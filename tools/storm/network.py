@@ -220,7 +220,10 @@ class Connection:
         self._at = 0  # and how much of its head was read
         self._is_ended = False
         self._outbox = deque()  # of the far end: what waits for the window
-        self._outbox_at = 0
+        self._sent_bytes = 0  # by the far end
+        self._arrived_bytes = 0
+        self._marks = deque()  # (sent bytes, function)
+        self.unread_since_us = None  # the inbox holds something, and nobody has read since then
         self.readable = _Wait(self, self._is_readable)
         self.writable = _Wait(self, self._is_writable)
 
@@ -240,9 +243,11 @@ class Connection:
             return 0 if self._is_ended else None
         mv[:n] = self._inbox[self._at : self._at + n]
         self._at += n
+        self.unread_since_us = self.network.clock._now_us
         if self._at == len(self._inbox):
             self._inbox.clear()
             self._at = 0
+            self.unread_since_us = None
         if self._outbox:
             self._pump()
         return n
@@ -303,6 +308,11 @@ class Connection:
             self._is_ended = True
         else:
             self._inbox += what
+            if self.unread_since_us is None:
+                self.unread_since_us = self.network.clock._now_us
+            self._arrived_bytes += len(what)
+            while self._marks and self._marks[0][0] <= self._arrived_bytes:
+                self._marks.popleft()[1]()
             self.network.counts["bytes_down"] += len(what)
         self.readable.wake()
         if self._error is not None:
@@ -328,9 +338,12 @@ class Connection:
         if not self.is_closed:
             self.writable.wake()
 
-    def send(self, data):
-        """Bytes for the speaker; taken always, sent as its window allows."""
+    def send(self, data, on_arrival=None):
+        """Bytes for the speaker; taken always, sent as its window allows. on_arrival(): its network has them all."""
         if not self.is_far_over:
+            self._sent_bytes += len(data)
+            if on_arrival is not None:
+                self._marks.append((self._sent_bytes, on_arrival))
             for piece in _pieces(data, self.network):
                 self._outbox.append(piece)
             self._pump()

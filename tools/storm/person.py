@@ -16,30 +16,35 @@ class Until:
 
 
 class Person:
-    """world: simworld.world.World; room: room.Room; clock; rng: random.Random; mode: of the speaker.
+    """world: simworld.world.World; room: room.Room; clock; rng: random.Random; mode: of the speaker."""
 
-    eagerness   1.0: as people are; more: interrupts more often
-    """
-
-    def __init__(self, world, room, clock, rng, mode, is_interrupting=True):
+    def __init__(self, world, room, clock, rng, mode):
         self._world = world
         self._room = room
         self._clock = clock
         self._rng = rng
         self._mode = mode
-        self._is_interrupting = is_interrupting
+        self._is_patient = False
         self._program = None
         self._waiting = None  # Until
         self._serial = 0  # of the wait under way: makes late wake-ups void
         self.state = ""
         self.is_down = False
         self.button = []  # [t_ms, is_down]
-        self.presses = 0
-        self.is_quiet = False  # a plan wants nobody to touch anything now
+        self.questions = []  # t_ms of the beginning of each question that was meant
 
     def start(self, program=None):
+        """Begin; program: a generator instead of the usual life."""
         self._program = program or self.live()
         self._clock.after_ms(1500, self._go_on, self._serial)
+
+    def calm_down(self):
+        """From now on: one plain question after the other, and each answer is heard to its end."""
+        self._is_patient = True
+        self.release()
+        self._program = self.live()
+        self._waiting = None
+        self._book(500)
 
     def on_state(self, state):
         self.state = state
@@ -76,7 +81,6 @@ class Person:
     def press(self):
         if not self.is_down:
             self.is_down = True
-            self.presses += 1
             self.button.append([self._clock.now_ms, True])
             self._world.press()
 
@@ -87,6 +91,7 @@ class Person:
             self._world.release()
 
     def talk(self, ms):
+        self.questions.append(self._clock.now_ms)
         self._room.say(self._clock.now_us() * TALK_HZ // 1_000_000, ms * TALK_HZ // 1000)
 
     # Habits
@@ -94,9 +99,7 @@ class Person:
     def live(self):
         """Talk with the speaker for as long as it lasts."""
         while True:
-            if self.is_quiet:
-                yield 500
-            elif self._mode == "free":
+            if self._mode == "free":
                 yield from self._talk_freely()
             else:
                 yield from self._ask()
@@ -104,32 +107,33 @@ class Person:
     def _ask(self):
         rng = self._rng
         yield rng.randint(150, 2500)
-        if rng.random() < 0.06:
+        if rng.random() < 0.06 and not self._is_patient:
             yield from self._fumble()
             return
         yield from self._question(rng.randint(400, 3500))
-        if self._is_interrupting and rng.random() < 0.35:
+        if not self._is_patient and rng.random() < 0.35:
             yield from self._interrupt()
         else:
             yield Until(("idle", "offline", "standby"), 45_000)
 
     def _question(self, ms):
         """Hold and speak, or click, speak, click."""
-        self.press()
-        self.talk(ms - 100)
         if self._mode == "ptt_hold":
+            self.press()
+            self.talk(ms - 100)
             yield ms
             self.release()
+            return
+        if self.state not in ("listening", "calling"):  # it may listen already: a click too many
+            self.press()
+            self.talk(ms)
+            yield 90
+            self.release()
+            yield max(ms, 450)
         else:
-            yield from self._click_on(ms)
-
-    def _click_on(self, ms):
-        yield 90
-        self.release()
-        yield max(ms, 450)
-        self.press()
-        yield 90
-        self.release()
+            self.talk(ms)
+            yield ms + 100
+        yield from self._click()
 
     def _interrupt(self):
         rng = self._rng
@@ -172,18 +176,18 @@ class Person:
         self.talk(rng.randint(700, 3000))
         yield Until(("thinking",), 8000)
         which = rng.random()
-        if which < 0.2 and self._is_interrupting:
+        if which < 0.2 and not self._is_patient:
             yield Until(("speaking",), 15_000)
             yield rng.randint(100, 2500)
             self.talk(rng.randint(700, 2500))
-        elif which < 0.35 and self._is_interrupting:
+        elif which < 0.35 and not self._is_patient:
             yield Until(("speaking", "thinking"), 15_000)
             yield rng.randint(0, 2500)
             yield from self._click()
         else:
             yield Until(("speaking",), 20_000)
             yield Until(("listening", "idle", "offline", "standby"), 30_000)
-        if rng.random() < 0.08:
+        if rng.random() < 0.08 and not self._is_patient:
             yield from self._click()
 
     def _click(self):

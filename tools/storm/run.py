@@ -108,9 +108,13 @@ class Run:
         self.start_ticks = self.rng.choice((0, _TICKS_PERIOD - 30_000, self.rng.randrange(_TICKS_PERIOD)))
         self.violations = []  # (t_ms, number, text)
         self.lines = []  # reports, the newest
-        self.active_faults = {}  # fault -> what ends it
+        self.secrets = (TOKEN, WIFI_PASSWORD)
+        self.active_faults = {}  # plans.Planned -> what ends it
         self.faults_seen = []  # [start_ms, end_ms, name, text]
-        self.last_fault_end_ms = 0
+        self.calm_from_ms = None if job.faults else 0  # when the last fault was over
+        self._faults_left = len(job.faults)
+        self.network_faults = 0  # under way
+        self.disturbances = 0  # how often one began or ended
         self.collect_ms = _COLLECT_MS
         self.turns = []  # `turn` reports with t_ms of the clock
         self.states = []  # (t_ms, state)
@@ -118,6 +122,8 @@ class Run:
                        "underruns": 0, "reconnects": 0, "gone_back": 0}  # fmt: skip
         self._digest = hashlib.blake2b(digest_size=16)
         self._end = None
+        self._hooks = None
+        self.crash = None  # an exception of the simulation itself
         self.speaker = self._make_speaker()
         self.checks = [cls(self) for cls in (checkers if checkers is not None else checks.all_checks())]
         self._hook_sound()
@@ -165,7 +171,7 @@ class Run:
         trace.Trace = ToldTrace
         collector.gc = CollectorPause
         try:
-            speaker = app.Speaker(self.config, self.board, ports)
+            speaker = app.Speaker(self.config, self.board, ports, app.Host())
         finally:
             trace.Trace = kept[0]
         self._real_gc = kept[1]
@@ -198,13 +204,18 @@ class Run:
     # What happens
 
     def _tell(self, name, *arguments):
-        for hook in self._hooks[name]:
-            hook(*arguments)
+        """To whoever listens. A checker's own mistake ends the run, and is no fault of the speaker that called."""
+        try:
+            for hook in self._hooks[name]:
+                hook(*arguments)
+        except Exception as error:
+            self.crash = self.crash or error
+            self.stop()
 
     def _on_trace(self, code, arg):
         self._digest.update(b"%d %d %d\n" % (self.clock._now_us, code, arg))
-        for hook in self._hooks["on_trace"]:
-            hook(code, arg)
+        if self._hooks is not None:
+            self._tell("on_trace", code, arg)
 
     def _on_line(self, line):
         self._digest.update(line.encode())
@@ -222,6 +233,7 @@ class Run:
         self._tell("on_report", report)
 
     def _on_turn(self, report):
+        report["t_ms_device"] = report["t_ms"]
         report["t_ms"] = self.clock.now_ms
         self.turns.append(report)
         self.counts["turns"] += 1
@@ -247,8 +259,9 @@ class Run:
         return Portal() if door == "portal" else CloudEnd(self.cloud, self.clock, self)
 
     def violate(self, number, text):
-        """A promise is broken: the run ends here."""
-        self.violations.append((self.clock.now_ms, number, text))
+        """A promise is broken: the run ends here, and what follows from it is not looked at."""
+        if not self.violations:
+            self.violations.append((self.clock.now_ms, number, text))
         self.stop()
 
     def stop(self):
@@ -272,6 +285,8 @@ class Run:
             self.violations.append((self.clock.now_ms, 4, str(stuck)))
         finally:
             self._close()
+            if self.crash is not None:
+                raise self.crash
             if is_collecting:
                 gc.enable()
                 gc.collect()
@@ -315,15 +330,38 @@ class Run:
     def _begin_fault(self, planned):
         shown = [self.clock.now_ms, None, planned.name, planned.text()]
         self.faults_seen.append(shown)
-        end = planned.kind.begin(self, planned.parameters)
-        self.active_faults[planned] = end
+        self._count_disturbance(planned, 1)
+        self.active_faults[planned] = planned.kind.begin(self, planned.parameters)
         self.clock.after_ms(planned.parameters["for_ms"], self._end_fault, planned, shown)
 
     def _end_fault(self, planned, shown):
         end = self.active_faults.pop(planned)
         if end is not None:
             end()
-        shown[1] = self.last_fault_end_ms = self.clock.now_ms
+        self._count_disturbance(planned, -1)
+        shown[1] = self.clock.now_ms
+        self._faults_left -= 1
+        if not self._faults_left:
+            self.calm_from_ms = self.clock.now_ms
+            self.person.calm_down()
+
+    def _count_disturbance(self, planned, change):
+        if planned.kind.group == plans.NETWORK:
+            self.network_faults += change
+            self.disturbances += 1
+
+    @property
+    def is_disturbed(self):
+        """A fault of the network is under way."""
+        return self.network_faults > 0
+
+    @property
+    def conversation_id(self):
+        """What a new connection must go on with: "" when there is nothing, or the cloud has refused it."""
+        for link in reversed(self.cloud.connections):
+            if link.conversation is not None:
+                return link.conversation.id
+        return ""
 
     @property
     def digest(self):

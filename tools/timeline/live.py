@@ -23,6 +23,7 @@ _TRACE_TEXTS = {
     "too_big": "warning: a message was too long, %d so far",
 }
 _GC_SHOWN_MS = 20
+_ENOUGH_FOR_P95 = 40
 
 
 def from_run(result, title, command="", plan=""):
@@ -52,7 +53,8 @@ def failure(result):
     """Why a run that failed did so, in one line."""
     if result.is_timed_out:
         return "it was stopped because its time was over"
-    return result.run.get("exit_text") or "exit code %d" % result.exit_code
+    last_words = result.stderr.strip().splitlines()[-1:]
+    return result.run.get("exit_text") or "".join(last_words) or "exit code %d" % result.exit_code
 
 
 class _Notes:
@@ -188,6 +190,15 @@ def turn_figures(turns):
         if turn.get("first_sample_ms", -1) >= 0 and turn.get("release_ms", -1) >= 0
     )
     if waits:
-        p95 = waits[min(len(waits) - 1, int(0.95 * len(waits)))]
-        found["answer heard after the question"] = "median %d ms, p95 %d ms" % (statistics.median(waits), p95)
+        found["answer heard after"] = _spread_text(waits)
     return found
+
+
+def _spread_text(values):
+    """values: in order, in ms."""
+    if len(values) == 1:
+        return "%d ms" % values[0]
+    name, high = "most", values[-1]
+    if len(values) >= _ENOUGH_FOR_P95:
+        name, high = "p95", values[int(0.95 * len(values))]
+    return "median %d ms, %s %d ms" % (statistics.median(values), name, high)

@@ -4,6 +4,7 @@
 const LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const TOP = LEVELS.length - 1;
 const MIN_SPAN_MS = 50;
+const NEAR_MS = 2000; // what a link to an instant shows before and after it
 const STEPS_MS = [
   1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5,
   108e5, 216e5, 432e5, 864e5,
@@ -211,7 +212,8 @@ function parseLink(hash) {
   const run = Number(found[1]);
   if (found[2] === undefined) return { run, from: null, to: null };
   const from = Number(found[2]);
-  return found[3] === undefined ? { run, from: from - 2000, to: from + 2000, at: from } : { run, from, to: Number(found[3]) };
+  if (found[3] !== undefined) return { run, from, to: Number(found[3]) };
+  return { run, from: from - NEAR_MS, to: from + NEAR_MS, at: from };
 }
 
 if (typeof module !== "undefined" && module.exports) {
@@ -230,6 +232,8 @@ const STATES = [
 const OTHER_STATES = 6;
 const EVENT_KINDS = ["you", "pipit", "error", "warning", "cloud", "link"];
 const FIRST_ROWS = 200;
+const MANY_EVENTS = 250;
+const FAR_MS_PER_PX = 100;
 const CHAR_PX = 6.1; // of the charts' small type, a little more than it mostly is
 
 function stateClass(name) {
@@ -242,6 +246,23 @@ function stateClass(name) {
 function eventKind(text) {
   const kind = text.slice(0, Math.max(0, text.indexOf(":")));
   return EVENT_KINDS.includes(kind) ? kind : "";
+}
+
+/** Boxes of one look become one path: a view of hours has thousands of boxes. */
+class Boxes {
+  constructor() {
+    this.paths = new Map();
+  }
+
+  add(x, y, width, height, kind) {
+    const box = `M${x.toFixed(1)} ${y}h${width.toFixed(1)}v${height}h${(-width).toFixed(1)}z`;
+    if (this.paths.has(kind)) this.paths.get(kind).push(box);
+    else this.paths.set(kind, [box]);
+  }
+
+  html() {
+    return [...this.paths].map(([kind, boxes]) => `<path class="${kind}" d="${boxes.join("")}"/>`).join("");
+  }
 }
 
 function rect(x, y, width, height, kind) {
@@ -292,10 +313,10 @@ class Chart {
       ["−", "zoom out (-)", () => this.zoom(2)],
       ["+", "zoom in (+)", () => this.zoom(0.5)],
       ["all", "show the whole run (0)", () => this.show(this.start, this.end)],
-      ["‹ turn", "previous turn (p)", () => this.step(this.turnTimes(), -1, 500)],
-      ["turn ›", "next turn (n)", () => this.step(this.turnTimes(), 1, 500)],
-      ["underrun ›", "next underrun (u)", () => this.step(this.data.underruns.map((u) => u[0]), 1), this.data.underruns.length],
-      ["violation ›", "next violation (v)", () => this.step(this.data.violations.map((v) => v[0]), 1), this.data.violations.length],
+      ["‹ turn", "previous turn (p)", () => this.step(this.turnTimes(), -1, 500), this.turns.length],
+      ["turn ›", "next turn (n)", () => this.step(this.turnTimes(), 1, 500), this.turns.length],
+      ["underrun ›", "next underrun (u)", () => this.next("underruns"), this.data.underruns.length],
+      ["violation ›", "next violation (v)", () => this.next("violations"), this.data.violations.length],
     ].filter(([, , , count]) => count !== 0)) {
       const button = element("button", "", label);
       button.type = "button";
@@ -332,7 +353,8 @@ class Chart {
     svg.addEventListener("keydown", (event) => this.onKey(event));
     svg.addEventListener("dblclick", (event) => this.zoom(0.25, this.timeAt(event)));
     const seek = (event) => {
-      const t = this.start + ((event.clientX - this.whole.getBoundingClientRect().left - this.gutter) / this.width) * (this.end - this.start);
+      const x = event.clientX - this.whole.getBoundingClientRect().left - this.gutter;
+      const t = this.start + (x / this.width) * (this.end - this.start);
       const half = (this.view[1] - this.view[0]) / 2;
       this.show(t - half, t + half);
     };
@@ -351,7 +373,8 @@ class Chart {
   }
 
   zoom(factor, t) {
-    this.view = zoomView(this.view, t === undefined ? (this.view[0] + this.view[1]) / 2 : t, factor, this.start, this.end);
+    const fixed = t === undefined ? (this.view[0] + this.view[1]) / 2 : t;
+    this.view = zoomView(this.view, fixed, factor, this.start, this.end);
     this.later();
   }
 
@@ -360,7 +383,7 @@ class Chart {
   }
 
   turnTimes() {
-    return this.turns.map((turn) => (typeof turn.began_ms === "number" ? turn.began_ms : turn.t_ms));
+    return this.turns.map(beganAt);
   }
 
   /** Go to the next (or the previous) of the times; `lead` ms of what came before stay in sight. */
@@ -377,6 +400,10 @@ class Chart {
     if (!lead && span > 8000) this.show(t - 4000, t + 4000);
     this.cursor = t;
     this.later();
+  }
+
+  next(what) {
+    this.step(this.data[what].map((one) => one[0]), 1);
   }
 
   later() {
@@ -455,8 +482,8 @@ class Chart {
       End: () => this.show(this.end - span, this.end),
       n: () => this.step(this.turnTimes(), 1, 500),
       p: () => this.step(this.turnTimes(), -1, 500),
-      u: () => this.step(this.data.underruns.map((u) => u[0]), 1),
-      v: () => this.step(this.data.violations.map((v) => v[0]), 1),
+      u: () => this.next("underruns"),
+      v: () => this.next("violations"),
     };
     if (acts[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey) {
       event.preventDefault();
@@ -537,35 +564,47 @@ class Chart {
 
   /** Where a fault is on, the whole picture has its shade. */
   drawFaultShades() {
-    const out = [];
+    const boxes = new Boxes();
     for (const [begin, end] of this.data.faults) {
-      if (end < this.view[0] || begin > this.view[1]) continue;
-      const x0 = Math.max(this.gutter, this.x(begin));
-      out.push(rect(x0, 18, Math.max(1, Math.min(this.gutter + this.width, this.x(end)) - x0), this.height - 18, "shade"));
+      const [x0, x1] = this.inSight(begin, end);
+      if (x1 >= x0) boxes.add(x0, 18, Math.max(1, x1 - x0), this.height - 18, "shade");
     }
-    return out.join("");
+    return boxes.html();
+  }
+
+  /** The pixels of a span that are within the picture; the second is less than the first when there are none. */
+  inSight(begin, end) {
+    if (end < this.view[0] || begin > this.view[1]) return [0, -1];
+    return [Math.max(this.gutter, this.x(begin)), Math.min(this.gutter + this.width, this.x(end))];
   }
 
   draw_states(lane) {
     const { t, i, names } = this.states;
-    return blocks(t, this.end, this.view[0], this.view[1], this.width).map(([x0, x1, at]) => {
+    const boxes = new Boxes();
+    const labels = [];
+    for (const [x0, x1, at] of blocks(t, this.end, this.view[0], this.view[1], this.width)) {
       const name = names[i[at]];
       const kind = stateClass(name);
-      const label = cut(name, x1 - x0 - 6);
-      const block = rect(this.gutter + x0, lane.y, x1 - x0, lane.height, "st " + kind);
-      return label && x1 - x0 > 16
-        ? block + text(this.gutter + (x0 + x1) / 2, lane.y + 16, label, "st-name " + kind, "middle")
-        : block;
-    }).join("");
+      boxes.add(this.gutter + x0, lane.y, x1 - x0, lane.height, (x1 - x0 > 4 ? "st " : "") + kind);
+      const label = x1 - x0 > 16 ? cut(name, x1 - x0 - 6) : "";
+      if (label) labels.push(text(this.gutter + (x0 + x1) / 2, lane.y + 16, label, "st-name", "middle"));
+    }
+    return boxes.html() + labels.join("");
   }
 
   draw_button(lane) {
-    const times = this.data.button.map((edge) => edge[0]);
     const base = lane.y + lane.height;
-    const down = blocks(times, this.end, this.view[0], this.view[1], this.width)
-      .filter(([, , at]) => this.data.button[at][1])
-      .map(([x0, x1]) => rect(this.gutter + x0, lane.y, Math.max(2, x1 - x0), lane.height, "button"));
-    return `<line class="base" x1="${this.gutter}" x2="${this.gutter + this.width}" y1="${base}" y2="${base}"/>` + down.join("");
+    const edges = this.data.button;
+    const boxes = new Boxes();
+    edges.forEach(([begin, isDown], at) => {
+      const [x0, x1] = this.inSight(begin, at + 1 < edges.length ? edges[at + 1][0] : this.end);
+      if (isDown && x1 >= x0) boxes.add(x0, lane.y, Math.max(1, x1 - x0), lane.height, "button");
+    });
+    return this.drawBase(base) + boxes.html();
+  }
+
+  drawBase(y) {
+    return `<line class="base" x1="${this.gutter}" x2="${this.gutter + this.width}" y1="${y}" y2="${y}"/>`;
   }
 
   draw_mic(lane) {
@@ -579,7 +618,6 @@ class Chart {
   drawEnvelope(lane, levels, step, kind) {
     const middle = lane.y + lane.height / 2;
     const half = lane.height / 2 - 1;
-    const base = `<line class="base" x1="${this.gutter}" x2="${this.gutter + this.width}" y1="${middle}" y2="${middle}"/>`;
     const heights = columns(levels, this.start, step, this.view[0], this.view[1], this.width);
     const path = [];
     for (let x = 0; x < this.width; x++) {
@@ -590,18 +628,21 @@ class Chart {
       path.push(`M${this.gutter + x} ${(middle - h).toFixed(1)}h${last + 1 - x}v${(2 * h).toFixed(1)}h${x - last - 1}z`);
       x = last;
     }
-    return base + `<path class="${kind}" d="${path.join("")}"/>`;
+    return this.drawBase(middle) + `<path class="${kind}" d="${path.join("")}"/>`;
   }
 
+  /** Seen from afar they are short ticks, one a pixel, lest they hide the sound. */
   drawUnderruns(lane) {
-    const out = [];
+    const boxes = new Boxes();
+    const isFar = (this.view[1] - this.view[0]) / this.width > FAR_MS_PER_PX;
+    let lastPixel = -1;
     for (const [t, ms] of this.data.underruns) {
-      if (t + ms < this.view[0] || t > this.view[1]) continue;
-      const x0 = Math.max(this.gutter, this.x(t));
-      const x1 = Math.min(this.gutter + this.width, this.x(t + ms));
-      out.push(rect(Math.min(x0, this.gutter + this.width - 2), lane.y, Math.max(2, x1 - x0), lane.height, "underrun"));
+      const [x0, x1] = this.inSight(t, t + ms);
+      if (x1 < x0 || Math.floor(x0) === lastPixel) continue;
+      lastPixel = Math.floor(x0);
+      boxes.add(x0, lane.y, Math.max(isFar ? 1 : 2, x1 - x0), isFar ? 7 : lane.height, "underrun");
     }
-    return out.join("");
+    return boxes.html();
   }
 
   draw_ring(lane) {
@@ -617,82 +658,98 @@ class Chart {
     }
     const right = this.gutter + this.width;
     const area = `<path class="ring" d="M${this.gutter} ${base}${upper.join("")}L${right} ${base}z"/>`;
-    const share = ring.scale === this.data.ring.capacity ? `of ${bytesText(ring.capacity)}` : `up to ${bytesText(ring.scale)}`;
-    return `<line class="base" x1="${this.gutter}" x2="${right}" y1="${base}" y2="${base}"/>` + area
-      + `<path class="ring-line" d="${back.join("")}"/>` + this.drawUnderruns(lane)
+    const share = ring.scale === this.data.ring.capacity ? `of ${bytesText(ring.scale)}` : `up to ${bytesText(ring.scale)}`;
+    return this.drawBase(base) + area + `<path class="ring-line" d="${back.join("")}"/>` + this.drawUnderruns(lane)
       + (this.isNarrow ? text(right, lane.y - 3, share, "note", "end") : text(this.gutter - 8, lane.y + 38, share, "note", "end"));
   }
 
   draw_turns(lane) {
-    const out = [];
-    let lastPixel = -1;
+    const boxes = new Boxes();
+    const bad = new Boxes();
+    const labels = [];
     for (const turn of this.turns) {
+      if (turn.t_ms < this.view[0] || turn.began_ms > this.view[1]) continue;
       const spans = turnSpans(turn);
-      if (!spans.length || turn.t_ms < this.view[0] || turn.began_ms > this.view[1]) continue;
-      const left = Math.max(this.gutter, this.x(turn.began_ms));
-      const right = Math.min(this.gutter + this.width, this.x(spans[spans.length - 1][1]));
-      if (right - left < 1) {
-        if (Math.floor(left) === lastPixel) continue;
-        lastPixel = Math.floor(left);
+      if (!spans.length) continue;
+      const isBad = turn.outcome === "failed" || turn.outcome === "cut";
+      const [left, right] = this.inSight(turn.began_ms, spans[spans.length - 1][1]);
+      if (right - left < 3) {
+        // Too small for its parts; what failed is drawn over the others.
+        (isBad ? bad : boxes).add(left, lane.y, 1, lane.height - 3, isBad ? "turn bad" : "turn answer");
+        continue;
       }
       for (const [begin, end, kind] of spans) {
-        const x0 = Math.max(this.gutter, this.x(begin));
-        const x1 = Math.min(this.gutter + this.width, this.x(end));
-        if (x1 > x0) out.push(rect(x0, lane.y, Math.max(0.7, x1 - x0), lane.height - 6, "turn " + kind));
+        const [x0, x1] = this.inSight(begin, end);
+        if (x1 > x0) boxes.add(x0, lane.y, Math.max(0.7, x1 - x0), lane.height - 6, "turn " + kind);
       }
-      const bad = turn.outcome === "failed" || turn.outcome === "cut";
-      out.push(rect(left, lane.y + lane.height - 5, Math.max(1, right - left), 3, bad ? "turn bad" : "turn under"));
+      (isBad ? bad : boxes).add(left, lane.y + lane.height - 5, right - left, 3, isBad ? "turn bad" : "turn under");
       const heard = between(turn, "release_ms", "first_sample_ms");
       const label = cut(`${turn.turn === undefined ? "" : turn.turn + " "}${turn.outcome || ""}`
         + (heard === null ? "" : `, heard after ${heard} ms`), right - left - 8);
-      if (label) out.push(text(left + 4, lane.y + 11, label, "turn-name"));
+      if (label) labels.push(text(left + 4, lane.y + 11, label, "turn-name"));
     }
-    return out.join("");
+    return boxes.html() + bad.html() + labels.join("");
   }
 
   draw_events(lane) {
     const { t, i, names } = this.events;
-    const out = [];
-    const wishes = [];
-    let lastPixel = -1;
+    const seen = [];
+    const ticks = new Map(); // pixel -> the event there that matters most
     for (let at = firstAfter(t, this.view[0] - 1); at < t.length && t[at] <= this.view[1]; at++) {
-      const x = this.x(t[at]);
       const name = names[i[at]];
       const kind = eventKind(name);
-      if (Math.floor(x) !== lastPixel || kind) {
-        out.push(`<path class="event ${kind}" d="M${x.toFixed(1)} ${lane.y}v6"/>`);
-        lastPixel = Math.floor(x);
-      }
-      if (wishes.length < 600) wishes.push({ x, name, kind, rank: kind ? EVENT_KINDS.indexOf(kind) : 9 });
+      const event = { x: this.x(t[at]), name, kind, rank: kind ? EVENT_KINDS.indexOf(kind) : EVENT_KINDS.length };
+      const other = ticks.get(Math.floor(event.x));
+      if (!other || event.rank < other.rank) ticks.set(Math.floor(event.x), event);
+      seen.push(event);
     }
-    wishes.sort((a, b) => a.rank - b.rank || a.x - b.x);
+    const boxes = new Boxes();
+    for (const { x, kind } of ticks.values()) boxes.add(x - 0.5, lane.y, 1, 6, "tip-of " + kind);
+    return boxes.html() + this.drawEventTexts(lane, seen);
+  }
+
+  /** As many texts as find room; of very many only what went wrong, and a hint that there is more. */
+  drawEventTexts(lane, seen) {
     const right = this.gutter + this.width;
+    const isMany = seen.length > MANY_EVENTS;
+    const rows = this.isNarrow ? 5 : 4;
+    let wishes = isMany ? seen.filter((event) => event.kind === "error" || event.kind === "warning") : seen;
+    if (isMany) wishes = wishes.filter((_, at) => at % Math.ceil(wishes.length / 40) === 0);
+    wishes.sort((a, b) => a.rank - b.rank || a.x - b.x);
     for (const wish of wishes) {
       wish.text = cut(wish.name, Math.min(this.isNarrow ? 250 : 420, this.width - 8));
       wish.wide = wish.text.length * CHAR_PX + 10;
       wish.isLeft = wish.x + wish.wide > right && wish.x - wish.wide >= this.gutter;
       wish.left = wish.isLeft ? wish.x - wish.wide : Math.max(this.gutter, Math.min(wish.x, right - wish.wide));
     }
-    const rows = placeTexts(wishes.map((wish) => [wish.left, wish.wide]), this.isNarrow ? 5 : 4);
+    const places = placeTexts(wishes.map((wish) => [wish.left, wish.wide]), isMany ? rows - 1 : rows);
+    const threads = [];
+    const texts = [];
     wishes.forEach((wish, at) => {
-      if (rows[at] < 0) return;
-      const y = lane.y + 16 + 15 * rows[at];
-      out.push(`<path class="event ${wish.kind} thread" d="M${wish.x.toFixed(1)} ${lane.y + 6}V${y - 4}"/>`);
+      if (places[at] < 0) return;
+      const y = lane.y + 16 + 15 * places[at];
       const kind = "event-name " + wish.kind;
-      out.push(wish.isLeft ? text(wish.x - 3, y, wish.text, kind, "end") : text(wish.left + 3, y, wish.text, kind));
+      threads.push(`<path class="thread" d="M${wish.x.toFixed(1)} ${lane.y + 6}V${y - 4}"/>`);
+      texts.push(wish.isLeft ? text(wish.x - 3, y, wish.text, kind, "end") : text(wish.left + 3, y, wish.text, kind));
     });
-    return out.join("");
+    if (isMany) {
+      texts.push(text(this.gutter + 3, lane.y + 16 + 15 * (rows - 1), `${seen.length} events: zoom in to read them`, "note"));
+    }
+    return threads.join("") + texts.join("");
   }
 
   draw_faults(lane) {
-    return this.data.faults.map(([begin, end, name, note], at) => {
-      if (end < this.view[0] || begin > this.view[1]) return "";
-      const x0 = Math.max(this.gutter, this.x(begin));
-      const x1 = Math.max(x0 + 2, Math.min(this.gutter + this.width, this.x(end)));
+    const boxes = new Boxes();
+    const labels = [];
+    this.data.faults.forEach(([begin, end, name, note], at) => {
+      const [x0, x1] = this.inSight(begin, end);
+      if (x1 < x0) return;
       const y = lane.y + 17 * this.faultRows[at];
+      boxes.add(x0, y, Math.max(2, x1 - x0), 15, "fault");
       const label = cut(note ? `${name}: ${note}` : name, x1 - x0 - 8);
-      return rect(x0, y, x1 - x0, 15, "fault") + (label ? text(x0 + 4, y + 11, label, "fault-name") : "");
-    }).join("");
+      if (label) labels.push(text(x0 + 4, y + 11, label, "fault-name"));
+    });
+    return boxes.html() + labels.join("");
   }
 
   drawMarks() {
@@ -706,27 +763,24 @@ class Chart {
 
   /** The strip below: the whole run, with a window where the picture is. */
   drawWhole() {
-    const width = this.width;
     const { t, i, names } = this.states;
-    const out = blocks(t, this.end, this.start, this.end, width).map(([x0, x1, at]) =>
-      rect(this.gutter + x0, 20, x1 - x0, 6, "st " + stateClass(names[i[at]])));
-    const loud = columns(this.speaker, this.start, this.data.speaker.step, this.start, this.end, width);
-    const path = [];
-    loud.forEach((level, x) => level && path.push(`M${this.gutter + x + 0.5} 18v${(-(level / TOP) * 14).toFixed(1)}`));
-    const asked = columns(this.mic, this.start, this.data.mic.step, this.start, this.end, width);
-    const mic = [];
-    asked.forEach((level, x) => level && mic.push(`M${this.gutter + x + 0.5} 18v${(-(level / TOP) * 14).toFixed(1)}`));
-    out.push(`<path class="whole-mic" d="${mic.join("")}"/><path class="whole-speaker" d="${path.join("")}"/>`);
-    const scale = width / (this.end - this.start);
-    for (const [begin, end] of this.data.faults) {
-      out.push(rect(this.gutter + (begin - this.start) * scale, 27, Math.max(1, (end - begin) * scale), 3, "fault"));
+    const boxes = new Boxes();
+    const scale = this.width / (this.end - this.start);
+    const x = (time) => this.gutter + (time - this.start) * scale;
+    for (const [x0, x1, at] of blocks(t, this.end, this.start, this.end, this.width)) {
+      boxes.add(this.gutter + x0, 20, x1 - x0, 6, stateClass(names[i[at]]));
     }
-    for (const [at] of this.data.underruns) out.push(rect(this.gutter + (at - this.start) * scale, 2, 1, 16, "underrun"));
-    for (const [at] of this.data.violations) {
-      out.push(rect(this.gutter + (at - this.start) * scale - 1, 0, 2, 34, "violation-line"));
+    for (const [levels, track, kind] of [[this.mic, this.data.mic, "mic"], [this.speaker, this.data.speaker, "speaker"]]) {
+      columns(levels, this.start, track.step, this.start, this.end, this.width).forEach((level, at) => {
+        const height = Math.round((level / TOP) * 140) / 10;
+        if (height) boxes.add(this.gutter + at, 18 - height, 1, height, kind);
+      });
     }
-    if (!this.isNarrow) out.push(text(this.gutter - 8, 18, "whole run", "caption", "end"));
-    this.whole.innerHTML = out.join("") + "<g></g>";
+    for (const [begin, end] of this.data.faults) boxes.add(x(begin), 27, Math.max(1, (end - begin) * scale), 3, "fault");
+    for (const [at] of this.data.underruns) boxes.add(x(at), 1, 1, 5, "underrun");
+    for (const [at] of this.data.violations) boxes.add(x(at) - 1, 0, 2, 34, "violation-line");
+    const caption = this.isNarrow ? "" : text(this.gutter - 8, 18, "whole run", "caption", "end");
+    this.whole.innerHTML = boxes.html() + caption + "<g></g>";
   }
 
   drawWindow() {
@@ -759,9 +813,10 @@ class Chart {
       line.append(element("b", "", name), element("span", "", value));
       this.tip.append(line);
     }
-    const room = this.total - x;
-    this.tip.style.left = this.isNarrow ? "0" : room > 330 ? `${x + 12}px` : "auto";
-    this.tip.style.right = this.isNarrow || room > 330 ? "auto" : `${room + 12}px`;
+    // On the other half of the picture, so that it hides nothing near the hair.
+    const isLeft = x < this.gutter + this.width / 2;
+    this.tip.style.left = this.isNarrow || isLeft ? "auto" : `${this.gutter + 6}px`;
+    this.tip.style.right = !this.isNarrow && isLeft ? "6px" : "auto";
   }
 
   facts(t) {
@@ -789,7 +844,10 @@ class Chart {
       found.push(["ring", bytesText(this.ring.high[at]) + all]);
     }
     const turn = this.turns.find((one) => one.began_ms <= t && t <= one.t_ms);
-    if (turn) found.push(["turn", `${turn.turn} ${turn.outcome}, ${clockText(t - turn.began_ms, perPixel)} after it began`]);
+    if (turn) {
+      const since = clockText(t - turn.began_ms, perPixel);
+      found.push(["turn", `${turn.turn} ${turn.outcome}, ${since} after it began`]);
+    }
     for (const [begin, end, name, note] of data.faults) {
       if (begin <= t && t <= end) found.push(["fault", note ? `${name}: ${note}` : name, "fault-fact"]);
     }
@@ -838,23 +896,39 @@ function setSize(svg, width, height) {
   svg.setAttribute("height", height);
 }
 
+/** Where the wait for the cloud begins: with the last byte sent or, in free talk, with the end of speech. */
+function asked(turn) {
+  return turn.complete_ms >= 0 ? "complete_ms" : "release_ms";
+}
+
+function beganAt(turn) {
+  return typeof turn.began_ms === "number" ? turn.began_ms : turn.t_ms;
+}
+
 // Column of the turns' table: heading, what it means, its value out of a turn (null: none), how it is written.
-const ms = (value) => (value === null ? "–" : String(value));
+const plain = (value) => (value === null ? "–" : String(value));
 const TURN_COLUMNS = [
-  ["turn", "number of the turn", (turn) => turn.turn, String],
-  ["began", "on the time axis", (turn) => (typeof turn.began_ms === "number" ? turn.began_ms : turn.t_ms), (t) => clockText(t, 10)],
-  ["outcome", "how it ended", (turn) => turn.outcome, String],
-  ["question ms", "from its beginning to the release of the button, or to the end of speech that the cloud saw", (turn) => between({ zero: 0, ...turn }, "zero", "release_ms"), ms],
-  ["sent +ms", "from there until its last byte was handed to the socket", (turn) => between(turn, "release_ms", "complete_ms"), ms],
-  ["cloud +ms", "from there until the first audio of the answer came; the cloud's own time", (turn) => between(turn, "complete_ms" in turn && turn.complete_ms >= 0 ? "complete_ms" : "release_ms", "first_delta_ms"), ms],
-  ["prebuffer +ms", "from there until its first sample was played", (turn) => between(turn, "first_delta_ms", "first_sample_ms"), ms],
-  ["heard after ms", "from the end of the question to the first sample of the answer: what the person waits", (turn) => between(turn, "release_ms", "first_sample_ms"), ms],
-  ["answer ms", "from its first sample to its last", (turn) => between(turn, "first_sample_ms", "last_sample_ms"), ms],
-  ["underruns", "silences inside the answer", (turn) => turn.underruns, ms],
-  ["silent ms", "how long they were together", (turn) => turn.underrun_ms, ms],
-  ["cut bytes", "given up because the ring was full", (turn) => turn.bytes_cut, ms],
-  ["heap free", "after the turn, on interpreters that tell", (turn) => (turn.heap_free_bytes >= 0 ? turn.heap_free_bytes : null), (n) => (n === null ? "–" : bytesText(n))],
+  ["turn", "number of the turn", (turn) => turn.turn, plain],
+  ["began", "on the time axis", beganAt, (t) => clockText(t, 10)],
+  ["outcome", "how it ended", (turn) => turn.outcome, plain],
+  ["question ms", "from its beginning to the release of the button, or to the end of speech that the cloud saw",
+    (turn) => (turn.release_ms >= 0 ? turn.release_ms : null), plain],
+  ["sent +ms", "from there until its last byte was handed to the socket",
+    (turn) => between(turn, "release_ms", "complete_ms"), plain],
+  ["cloud +ms", "from there until the first audio of the answer came: the cloud and the way there and back",
+    (turn) => between(turn, asked(turn), "first_delta_ms"), plain],
+  ["prebuffer +ms", "from there until its first sample was played",
+    (turn) => between(turn, "first_delta_ms", "first_sample_ms"), plain],
+  ["heard after ms", "from the end of the question to the first sample of the answer: what the person waits",
+    (turn) => between(turn, "release_ms", "first_sample_ms"), plain],
+  ["answer ms", "from its first sample to its last", (turn) => between(turn, "first_sample_ms", "last_sample_ms"), plain],
+  ["underruns", "silences inside the answer", (turn) => turn.underruns, plain],
+  ["silent ms", "how long they were together", (turn) => turn.underrun_ms, plain],
+  ["cut bytes", "given up because the ring was full", (turn) => turn.bytes_cut, plain],
+  ["heap free", "after the turn, on interpreters that tell",
+    (turn) => (turn.heap_free_bytes >= 0 ? turn.heap_free_bytes : null), bytesText],
 ];
+const BAD_IF_ANY = ["underruns", "silent ms", "cut bytes"];
 
 class TurnTable {
   constructor(box, chart) {
@@ -914,12 +988,11 @@ class TurnTable {
       const value = column.of(turn);
       const cell = row.insertCell();
       cell.className = at === 2 ? "outcome o-" + (/^[a-z]+$/.test(value) ? value : "x") : "n";
-      if ((column.name === "underruns" || column.name === "silent ms" || column.name === "cut bytes") && value > 0) cell.className += " bad";
+      if (BAD_IF_ANY.includes(column.name) && value > 0) cell.className += " bad";
       cell.textContent = value === null ? "–" : column.write(value);
     });
     const go = () => {
-      const began = typeof turn.began_ms === "number" ? turn.began_ms : turn.t_ms - 3000;
-      this.chart.show(began - 500, turn.t_ms + 500);
+      this.chart.show(Math.min(beganAt(turn), turn.t_ms - 1000) - 500, turn.t_ms + 500);
       this.chart.frame.scrollIntoView({ block: "nearest" });
     };
     row.addEventListener("click", go);
@@ -954,7 +1027,8 @@ function chartOf(number, all) {
     charts[number] = new Chart(run.querySelector(".chart"), all[number]);
     new TurnTable(run.querySelector(".turns"), charts[number]);
     if (all[number].events_left_out) {
-      run.querySelector(".chart").append(element("p", "small", `${all[number].events_left_out} of the most frequent events are left out`));
+      const note = `${all[number].events_left_out} of the most frequent events are left out`;
+      run.querySelector(".chart").append(element("p", "small", note));
     }
   }
   return charts[number];

@@ -8,23 +8,23 @@ ring to the extremes of wider steps, then the most frequent events; turns, under
 """
 
 import base64
+import functools
 import hashlib
 import html
 import json
 import os
 import re
-from collections import Counter
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TOP = len(_LEVELS) - 1
 _PEAK_MAX = 32767
-_ENVELOPE_CHARS = 800_000  # of a page, for all its envelopes
+_ENVELOPE_CHARS = 700_000  # of a page, for all its envelopes
 _RING_CHARS = 240_000
-_EVENT_CHARS = 400_000
-_RING_STEP_MS = 20
+_EVENT_CHARS = 300_000
+_RING_STEP_MS = 50
 _MAX_TEXT = 500  # characters of one text
-_NEAR_MS = 2000  # what a link to an instant shows before and after it
+_OPEN_RUNS = 3  # so many are shown unfolded
 
 
 def write(path, timelines, summary=None):
@@ -60,7 +60,7 @@ def page(timelines, summary):
         _runs_table(timelines) if len(timelines) > 1 else "",
         "".join(_run(number, line, len(timelines)) for number, line in enumerate(timelines)),
         _LEGEND,
-        "<noscript><p>The charts are drawn by the scripts in this file; its figures can be read without.</p></noscript>",
+        "<noscript><p>The charts are drawn by the script in this file; the rest can be read without.</p></noscript>",
         '<script type="application/json" id=data>%s</script>' % _json(data),
         "<script>%s</script>\n</body>\n</html>\n" % script,
     ]
@@ -161,7 +161,11 @@ def _figures(figures):
 
 
 def _violations(timelines):
-    found = [(number, line, item) for number, line in enumerate(timelines) for item in line.violations]
+    found = [
+        (number, line, item)
+        for number, line in enumerate(timelines)
+        for item in sorted(line.violations, key=lambda item: item[0])
+    ]
     if not found:
         return ""
     items = []
@@ -180,29 +184,32 @@ def _link(number, t_ms):
 
 
 def _runs_table(timelines):
+    """One row a run; columns that say nothing of any of them are left out."""
+    is_drawn = any(line.plan or line.seed is not None for line in timelines)
+    columns = [
+        ("run", "", lambda number, line: "<a href=#r%d>%s</a>" % (number, _esc(line.title)), True),
+        ("plan", "", lambda number, line: _esc(line.plan or "–"), is_drawn),
+        ("seed", "n", lambda number, line: _esc("–" if line.seed is None else line.seed), is_drawn),
+        ("length", "n", lambda number, line: _length(line.end_ms - line.start_ms), True),
+        ("turns", "n", lambda number, line: len(line.turns), True),
+        ("faults", "n", lambda number, line: len(line.faults), any(line.faults for line in timelines)),
+        ("underruns", "n", lambda number, line: len(line.underruns), True),
+        ("violations", "n", lambda number, line: len(line.violations), is_drawn),
+    ]
+    columns = [column for column in columns if column[3]]
+    heads = "".join("<th class='%s'>%s</th>" % (kind, name) for name, kind, _, _ in columns)
     rows = []
     for number, line in enumerate(timelines):
-        bad = len(line.violations)
-        rows.append(
-            "<tr%s><td><a href=#r%d>%s</a></td><td>%s</td><td class=n>%s</td><td class=n>%s</td><td class=n>%d</td>"
-            "<td class=n>%d</td><td class=n>%d</td><td class=n>%d</td></tr>"
-            % (
-                " class=bad" if bad else "", number, _esc(line.title), _esc(line.plan or "–"),
-                _esc("–" if line.seed is None else line.seed), _length(line.end_ms - line.start_ms), len(line.turns),
-                len(line.faults), len(line.underruns), bad,
-            )  # fmt: skip
-        )
-    heads = "".join(
-        "<th%s>%s</th>" % (" class=n" if at > 1 else "", name)
-        for at, name in enumerate(("run", "plan", "seed", "length", "turns", "faults", "underruns", "violations"))
-    )
-    return "<section><h2>Runs</h2><div class=scroll><table class=runs><thead><tr>%s</tr></thead><tbody>%s</tbody></table></div></section>" % (
-        heads, "".join(rows),
-    )  # fmt: skip
+        cells = "".join("<td class='%s'>%s</td>" % (kind, of(number, line)) for _, kind, of, _ in columns)
+        rows.append("<tr class='%s'>%s</tr>" % ("bad" if line.violations else "", cells))
+    return (
+        "<section><h2>Runs</h2><div class=scroll><table class=runs><thead><tr>%s</tr></thead><tbody>%s</tbody></table>"
+        "</div></section>"
+    ) % (heads, "".join(rows))
 
 
 def _run(number, line, count):
-    is_open = count == 1 or line.violations or number == 0
+    is_open = count <= _OPEN_RUNS or line.violations or number == 0
     command = ""
     if line.command:
         command = (
@@ -277,18 +284,31 @@ def _named(pairs):
 
 
 def _thin_events(events, chars):
-    """(events that fit, how many were left out): the most frequent texts go first."""
-    counts = Counter(text for _, text in events)
-    room = chars
-    kept = set()
-    for text, count in sorted(counts.items(), key=lambda item: item[1]):
-        cost = min(len(text), _MAX_TEXT) + 4 + 10 * count
-        if cost > room:
-            continue
-        room -= cost
-        kept.add(text)
-    chosen = [event for event in events if event[1] in kept]
-    return chosen, len(events) - len(chosen)
+    """(events that fit, how many were left out): of what is said most often, every second one goes, again and again."""
+    events = sorted(events, key=lambda event: event[0])
+    groups = {}
+    for event in events:
+        groups.setdefault(_sort_of_text(event[1]), []).append(event)
+    costs = {sort: _cost(group) for sort, group in groups.items()}
+    while sum(costs.values()) > chars:
+        largest = max(costs, key=costs.get)
+        groups[largest] = groups[largest][::2] if len(groups[largest]) > 1 else []
+        costs[largest] = _cost(groups[largest])
+    kept = [event for group in groups.values() for event in group]
+    return kept, len(events) - len(kept)
+
+
+def _sort_of_text(text):
+    """Texts that say the same of different numbers are of one sort, and all that was said is."""
+    text = str(text)
+    if text.startswith(("you:", "pipit:")):
+        return text.partition(":")[0]
+    return re.sub(r"\d+", "0", text)[:40]
+
+
+def _cost(group):
+    """About how many characters these events take on the page."""
+    return 12 * len(group) + sum(min(len(text), _MAX_TEXT) + 4 for text in {str(text) for _, text in group})
 
 
 def _table(turns):
@@ -309,13 +329,19 @@ def _cell(value):
 def _envelope(track, chars):
     """{"step": ms, "q": levels as text}: the loudest of each step, steps as fine as fits in so many characters."""
     step_ms = max(1, int(track.get("step_ms", 20)))
-    levels = [_level(peak, _PEAK_MAX) for peak in track.get("peaks", ())]
+    table = _peak_levels()
+    levels = [table[min(max(int(peak), 0), _PEAK_MAX)] for peak in track.get("peaks", ())]
     while True:
         text = _packed(levels)
         if len(text) <= chars:
             return {"step": step_ms, "q": text}
-        levels = [max(levels[at : at + 2]) for at in range(0, len(levels), 2)]
+        levels = _halved(levels, max)
         step_ms *= 2
+
+
+def _halved(levels, choose):
+    """Two neighbours become one."""
+    return [*map(choose, levels[::2], levels[1::2]), *levels[len(levels) & ~1 :]]
 
 
 def _ring(ring, start_ms, end_ms, chars):
@@ -332,8 +358,8 @@ def _ring(ring, start_ms, end_ms, chars):
         low_text, high_text = _packed(low), _packed(high)
         if len(low_text) + len(high_text) <= chars:
             return {"capacity": capacity, "top": top, "step": step_ms, "low": low_text, "high": high_text}
-        low = [min(low[at : at + 2]) for at in range(0, len(low), 2)]
-        high = [max(high[at : at + 2]) for at in range(0, len(high), 2)]
+        low = _halved(low, min)
+        high = _halved(high, max)
         step_ms *= 2
 
 
@@ -354,11 +380,10 @@ def _spread(points, start_ms, end_ms, step_ms):
     return low, high
 
 
-def _level(value, top):
-    """0.._TOP; the square root, because soft sound is sound too. Nothing but zero becomes zero."""
-    if value <= 0:
-        return 0
-    return max(1, round(_TOP * (min(value, top) / top) ** 0.5))
+@functools.cache
+def _peak_levels():
+    """Peak -> 0.._TOP; the square root, because soft sound is sound too. Nothing but zero becomes zero."""
+    return bytes([0] + [max(1, round(_TOP * (peak / _PEAK_MAX) ** 0.5)) for peak in range(1, _PEAK_MAX + 1)])
 
 
 def _ring_level(value, top):

@@ -121,7 +121,12 @@ class World:
     true_unix_s     the true time at the start, in seconds since 1970; None: the host's
     bounce_ms       of the keys
     clips           name in the script -> path of the file
+    is_power_on     False: the chip starts as by a soft reset, so boot.py has no window; True: as from power
+    networks        [[ssid, rssi_dbm, is_open], ...] in the air beside the access point, for a scan
+    has_dhcp        False: the access point admits the station and gives it no address
     press_clip      said at every press (the --mic option); None: only `say` makes sound
+    rtc_memory      what the chip's clock has kept, in hex: that of the run before, from its summary
+    reset_cause     why the chip starts, a number of `machine`; 0: as is_power_on says
     """
 
     def __init__(
@@ -141,6 +146,11 @@ class World:
         bounce_ms=5,
         clips=None,
         press_clip=None,
+        is_power_on=False,
+        networks=(),
+        has_dhcp=True,
+        rtc_memory="",
+        reset_cause=0,
     ):
         self.clock = clock or RealClock()
         self.echo = sound.Echo(echo_percent, echo_delay_ms) if echo_percent else None
@@ -151,6 +161,9 @@ class World:
         self.wifi_ms = wifi_ms
         self.ssid = ssid
         self.password = password
+        self.is_power_on = is_power_on
+        self.networks = networks
+        self.has_dhcp = has_dhcp
         self.buttons = Buttons(bounce_ms)
         self.is_wifi_up = True
         self.tell = None  # called with a text for whoever sits at the keyboard
@@ -168,6 +181,8 @@ class World:
         self.volume_pins = {}  # "up"/"down" -> pin
         self.watchdog_us = 0  # 0: none was started
         self._watchdog_fed_us = 0
+        self.rtc_memory = bytes.fromhex(rtc_memory)
+        self.reset_cause = reset_cause
         self.t_ms_start = 0  # what the speaker's own ticks_ms showed at our zero
         self._clips = clips or {}
         self._press_clip = press_clip
@@ -387,6 +402,8 @@ class World:
             "exit_text": self.exit_text,
             "ended_ms": self.now_ms(),
             "t_ms_start": self.t_ms_start,
+            "rtc_memory": self.rtc_memory.hex(),
+            "watchdog_ms": self.watchdog_us // 1000,
             "speaker": self.speaker.summary(),
             "mic": self.mic_record.summary(),
             "counts": self.counts,

@@ -47,7 +47,7 @@ def soft_reset():
 
 
 def reset_cause():
-    return PWRON_RESET
+    return world.current.reset_cause or (PWRON_RESET if world.current.is_power_on else SOFT_RESET)
 
 
 def unique_id():
@@ -547,8 +547,19 @@ def _gcd(a, b):
 # ---- clock, watchdog
 
 
+_RTC_MEMORY_BYTES = 2048
+
+
 class RTC:
-    """The chip's clock: 2000-01-01 after power-on, until somebody sets it."""
+    """The chip's clock: 2000-01-01 after power-on, until somebody sets it. Its memory lives through a reset."""
+
+    def memory(self, data=None):
+        if data is None:
+            return world.current.rtc_memory
+        if len(data) > _RTC_MEMORY_BYTES:
+            raise ValueError("buffer too long")
+        world.current.rtc_memory = bytes(data)
+        return None
 
     def datetime(self, when=None):
         """(year, month, day, weekday, hour, minute, second, microsecond)"""
@@ -579,7 +590,10 @@ def _gmtime(unix_s):
 
 
 class WDT:
-    """A watchdog that, once started, nobody can stop. It bites at the first call of any stand-in after its time."""
+    """A watchdog that, once started, nobody can stop. It bites at the first call of any stand-in after its time.
+
+    Made again, it is the same one with another time, and fed (ports/esp32/machine_wdt.c, esp_task_wdt_reconfigure).
+    """
 
     def __init__(self, id=0, timeout=5000):
         if id != 0:

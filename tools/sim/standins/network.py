@@ -20,6 +20,7 @@ STAT_HANDSHAKE_TIMEOUT = 204
 
 _ESP_ERR_WIFI_NOT_STARTED = 0x3002
 _NAME = "pipit"
+_SCAN_US = 100_000  # the real one takes two seconds
 _LEASE = ("192.168.4.17", "255.255.255.0", "192.168.4.1", "192.168.4.1")
 _NO_LEASE = ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
 
@@ -78,6 +79,8 @@ class WLAN:
 
     def status(self, param=None):
         if param == "rssi":
+            if not self._state.is_associated():
+                raise OSError("Wifi Not Connected")
             return -55
         if param is not None:
             raise ValueError("unknown status param")
@@ -95,9 +98,12 @@ class WLAN:
         if not self._state.is_active:
             raise OSError("STA must be active")
         w = world.current
-        if not w.is_wifi_up:
-            return []
-        return [((w.ssid or "pipit-sim").encode(), b"\x02\x00\x00\x00\x00\x01", 6, -55, 3, False)]
+        w.clock.sleep_us(_SCAN_US)
+        found = [[w.ssid or "pipit-sim", -55, w.password == ""]] if w.is_wifi_up else []
+        return [
+            (ssid.encode(), b"\x02\x00\x00\x00\x00" + bytes((i,)), 6, rssi_dbm, 0 if is_open else 3, False)
+            for i, (ssid, rssi_dbm, is_open) in enumerate(found + list(w.networks))
+        ]
 
     def config(self, *args, **kw):
         if args and kw:
@@ -127,18 +133,21 @@ class _Station:
         self.key = ""
         self.settings = {"pm": WLAN.PM_PERFORMANCE, "hostname": _NAME, "txpower": 20, "channel": 6, "reconnects": -1}
         self._is_connected = False
+        self._is_admitted = False
         self._tried_us = 0
 
     def begin(self):
         self.is_wanted = True
         self.reason = 0
         self._is_connected = False
+        self._is_admitted = False
         self._tried_us = world.current.now_us()
 
     def leave(self):
         self.is_wanted = False
         self.reason = 0
         self._is_connected = False
+        self._is_admitted = False
 
     def follow(self):
         """Go on to now; True when there is an address."""
@@ -157,8 +166,13 @@ class _Station:
             return False
         self._tried_us = w.now_us()
         self.reason = self._refusal(w)
-        self._is_connected = not self.reason
+        self._is_admitted = not self.reason
+        self._is_connected = not self.reason and w.has_dhcp
         return self._is_connected
+
+    def is_associated(self):
+        """In the network, with an address or without."""
+        return self.follow() or (self.is_wanted and self._is_admitted)
 
     def _refusal(self, w):
         if not w.is_wifi_up or (w.ssid is not None and w.ssid != self.ssid):

@@ -33,7 +33,7 @@ class Check:
         """These samples (an array of int16, some of them not zero) left the loudspeaker from number `first` on."""
 
     def on_ping(self, far, payload):
-        """The cloud sent a ping."""
+        """A ping of the cloud arrived at the speaker's socket."""
 
     def on_pong(self, far, payload):
         """A pong arrived at the cloud."""

@@ -6,6 +6,7 @@ from firmware import trace as tr
 from . import Check
 
 PONG_MS = 5000
+_SLACK_MS = 500
 _ATTEMPTS_A_MINUTE = 40  # a person who presses all the time included
 _OWN_ATTEMPTS_A_MINUTE = 14  # of the speaker's own accord
 
@@ -21,6 +22,8 @@ class Links(Check):
         self._conversation = ""
         self._refusals_seen = 0
         self.worst_pong_ms = 0
+        self._unread_us = None
+        self._blocked_before_us = 0
 
     # Pings
 
@@ -42,10 +45,30 @@ class Links(Check):
                 del self._pings[key]  # the network stood in between
                 continue
             blocked_ms = (self.run.clock.blocked_us - blocked_us) // 1000
-            if now_ms - t_ms > PONG_MS + 500 + blocked_ms:
+            if now_ms - t_ms > PONG_MS + _SLACK_MS + blocked_ms:
                 del self._pings[key]
                 self.violate("a ping has no pong after %d ms, and nothing was wrong with the network"
                              % (now_ms - t_ms))
+
+        self._check_reading()
+
+    def _check_reading(self):
+        now_us = self.run.clock._now_us
+        for connection in self.run.network.connections:
+            since_us = connection.unread_since_us
+            if since_us is None or connection.is_closed:
+                continue
+            pause_ms = (now_us - since_us) // 1000
+            if pause_ms > self.run.config.ring_full_wait_ms + _SLACK_MS and pause_ms > self._blocked_ms_since(since_us):
+                self.violate("bytes lie unread in the socket for %d ms" % pause_ms)
+
+    def _blocked_ms_since(self, since_us):
+        # Blocked time is known as a sum only: what was blocked before does not count.
+        if since_us != self._unread_us:
+            self._unread_us = since_us
+            self._blocked_before_us = self.run.clock.blocked_us
+        blocked_us = self.run.clock.blocked_us - self._blocked_before_us
+        return blocked_us // 1000 + self.run.config.ring_full_wait_ms + _SLACK_MS
 
     # Attempts
 

@@ -6,12 +6,13 @@ the microphone's DMA, given up in free talk because the link was slow, replaced 
 """
 
 import base64
+from functools import lru_cache
 
+import kernels_py
 import numpy
 from kernels_tables import FIR_MIDDLE, FIR_SIDES, FIR_TAPS
 
 from firmware import trace as tr
-from tools.cloud import g711
 
 from . import Check
 
@@ -21,7 +22,7 @@ _REACH = FIR_TAPS // 2
 _HEAD_SLACK = 45 * _PER_MS  # a frame, a DMA block and a poll: how late the first frame behind a press may begin
 _PREROLL_SLACK = 200 * _PER_MS
 _MIC_OPEN_SLACK_MS = 600
-_SKIP = 12  # coded samples behind a hole that the low-pass smears
+_SKIP = 18  # coded samples behind a hole that the low-pass smears: half its taps
 _NEEDLE = 64
 
 
@@ -53,13 +54,8 @@ class Questions(Check):
         super().__init__(run)
         self._codec = run.config.uplink_codec
         self._expected = self._pcm if self._codec == "pcm" else self._coded
-        table = None
-        if self._codec == "g711a":
-            table = g711._encoder(g711._pcm_to_alaw)
-        elif self._codec == "g711u":
-            table = g711._encoder(g711._pcm_to_ulaw)
-        self._codes = None if table is None else numpy.frombuffer(table, numpy.uint8)
-        self._silence = 0 if table is None else table[0]
+        self._codes = None if self._codec == "pcm" else _code_table(_ENCODERS[self._codec])
+        self._silence = 0 if self._codes is None else self._codes[0]
         self._streams = {}  # far end -> Stream
         self._recordings = []
         self._gated_seen = 0
@@ -253,7 +249,7 @@ class Questions(Check):
             needle = frame[:_NEEDLE]
             if _is_constant(needle):
                 return None
-            return _place(self._pcm(first, end), needle, first, 0, 1)
+            return _place(self._pcm(first, end - first), needle, first, 0, 1)
         needle = frame[_SKIP : _SKIP + 2 * _NEEDLE]
         if len(needle) < _NEEDLE or _is_constant(needle):
             return None
@@ -272,6 +268,18 @@ def _place(line, needle, first, skipped, step):
     if found < 0 or found % line.itemsize:
         return None
     return first + step * (found // line.itemsize - skipped)
+
+
+_ENCODERS = {"g711a": kernels_py.alaw_encode_into, "g711u": kernels_py.ulaw_encode_into}
+
+
+@lru_cache(maxsize=None)
+def _code_table(encode_into):
+    """The code of every sample & 0xFFFF, by the portable kernels, which ITU's own tables were compared with."""
+    samples = numpy.arange(65536).astype(numpy.uint16)
+    codes = bytearray(65536)
+    encode_into(samples.tobytes(), 0, 65536, codes, 0)
+    return numpy.frombuffer(bytes(codes), numpy.uint8)
 
 
 def _is_constant(frame):

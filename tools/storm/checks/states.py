@@ -1,6 +1,7 @@
 """Promise 4: no state but idle outlives its deadline, and after the last fault the next press gets a turn."""
 
 from firmware import trace as tr
+from firmware.compat import ticks_diff
 from firmware.session import table
 
 from . import Check
@@ -23,17 +24,23 @@ class States(Check):
         self._calm_presses = []  # t_ms of presses that must be answered
 
     def _state_limits(self):
-        from firmware import app
-
-        limits = app._limits(self.run.config)
-        found = {}
-        for state in table.STATES:
-            name = table.deadline_name(self.run.config.mode, state)
-            if name == table.KEEP:
-                name = "press_wait_ms"
-            found[state] = limits[name] if name and name != "retry_ms" else 0
-        found[table.OFFLINE] = 11 * self.run.config.retry_max_ms
-        return found
+        """ms that each state may last without an event, as the settings promise it; 0: for ever."""
+        config = self.run.config
+        is_free = config.mode == "free"
+        calling_ms = config.press_wait_ms
+        return {
+            table.OFFLINE: 11 * config.retry_max_ms,
+            table.CONNECTING: config.wifi_timeout_ms + config.clock_timeout_ms + config.connect_timeout_ms + 5000,
+            table.CALLING: calling_ms,
+            table.CALLING_TAIL: calling_ms,
+            table.WAITING: calling_ms,
+            table.IDLE: config.keep_link_ms,
+            table.LISTENING: config.free_idle_ms if is_free else config.listen_max_ms,
+            table.TAIL: config.tail_ms + 1000,
+            table.THINKING: config.answer_wait_ms,
+            table.SPEAKING: config.stall_ms,
+            table.FINISHING: config.stall_ms,
+        }
 
     def on_report(self, report):
         if report["kind"] == "state":
@@ -74,7 +81,7 @@ class States(Check):
 
     def _on_turn(self, report):
         run = self.run
-        began_ms = run.clock.now_ms - (report["t_ms_device"] - report["began_ms"])
+        began_ms = run.clock.now_ms - ticks_diff(report["t_ms_device"], report["began_ms"])
         if run.calm_from_ms is None or began_ms < run.calm_from_ms + RECOVERY_MS:
             return
         if report["outcome"] in ("failed", "cut"):

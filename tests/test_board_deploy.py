@@ -1,0 +1,254 @@
+"""deploy against the stand-in: what travels, what stays, and that a cut at any byte leaves a whole application."""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+
+import pytest
+from repl_stand_in import Faults, StandIn
+
+from tools import ROOT, ToolError
+from tools.board import deploy, tree
+from tools.board.repl import BoardLost, Repl
+
+BLOCKS = 96
+_START = '''
+import json, os
+def main(slot=None):
+    from firmware import helper
+    print('RUNS', %r, helper.TEXT)
+    if %r:
+        with open('slots/state.json.new', 'w') as file:
+            json.dump({'good': slot, 'trial': None, 'starts': 0}, file)
+        os.rename('slots/state.json.new', 'slots/state.json')
+        print(json.dumps({'kind': 'slot', 'slot': slot, 'text': 'good from now on'}))
+        return 0
+    raise ValueError('broken')
+'''
+
+
+def read(name):
+    with open(os.path.join(ROOT, name), "rb") as file:
+        return file.read()
+
+
+def application(version, works=True, extra=None, helper="help"):
+    """A small application behind the real main.py; says RUNS and its version, then confirms itself, or breaks."""
+    files = {
+        "firmware/__init__.py": b"",
+        "firmware/start.py": (_START % (version, works)).encode(),
+        "firmware/helper.py": ("TEXT = %r\n" % helper).encode() + b"# filling, to be cut in\n" * 60,
+        "lib/same.py": b"# the same in all versions\n" * 40,
+    }
+    files.update(extra or {})
+    loose = {"main.py": read("main.py"), "boot.py": b"# nothing\n"}
+    return tree.Tree(version, files, loose, [])
+
+
+def install(port, built):
+    """Write and start it, and do not wait for what comes of it."""
+    with Repl(port) as board:
+        done = deploy.install(board, built)
+        board.reset()
+    return done
+
+
+def install_and_wait(port, built, on_line=None):
+    """(what was installed, how its trial ended)"""
+    with Repl(port) as board:
+        done = deploy.install(board, built)
+        connection = board.reset(is_followed=True)
+    with contextlib.closing(deploy.lines(port, time.monotonic() + 20, connection)) as said:
+        return done, deploy.wait_for_trial(said, done.slot, on_line)
+
+
+def started(stand_in):
+    """What the application said after the start, once the prompt is there."""
+    with Repl(stand_in.port):
+        pass
+    return [line for line in stand_in.seen.decode(errors="replace").splitlines() if line.startswith("RUNS")]
+
+
+@pytest.fixture
+def flash(tmp_path):
+    return tmp_path / "flash"
+
+
+@pytest.fixture(scope="module")
+def version_1(tmp_path_factory):
+    """A flash with version 1 on it, confirmed."""
+    flash = tmp_path_factory.mktemp("version-1") / "flash"
+    with StandIn(flash, BLOCKS) as board:
+        done, result = install_and_wait(board.port, application("1"))
+        assert result.is_confirmed, result.text
+    return flash
+
+
+@pytest.fixture
+def board(version_1, flash):
+    shutil.copy(version_1, flash)
+    with StandIn(flash, BLOCKS) as stand_in:
+        yield stand_in
+
+
+def test_a_blank_board_gets_slot_a_on_trial_and_it_confirms(flash):
+    with StandIn(flash, BLOCKS) as board:
+        done, result = install_and_wait(board.port, application("1"))
+        assert done.slot == "a" and result.is_confirmed
+        with Repl(board.port) as repl:
+            assert json.loads(repl.read_file("/slots/state.json")) == {"good": "a", "trial": None, "starts": 0}
+            assert repl.listdir("/slots/a") == ["firmware", "lib", "manifest.json"]
+            assert repl.read_file("/main.py") == read("main.py")
+
+
+def test_only_what_changed_is_sent_and_the_rest_copied_on_the_board(board):
+    second = application("2", helper="new")
+    before = board.bytes_in
+    done, result = install_and_wait(board.port, second)
+    assert done.slot == "b" and result.is_confirmed
+    changed = ("firmware/start.py", "firmware/helper.py")
+    assert done.sent_bytes == sum(len(second.files[path]) for path in changed)
+    assert (done.copied, done.kept) == (2, 0)
+    assert board.bytes_in - before < 16000  # the commands around them included
+    third = application("3", helper="new")
+    done = install(board.port, third)
+    assert done.slot == "a" and done.sent_bytes == len(third.files["firmware/start.py"])
+
+
+def test_the_same_version_is_left_alone_unless_forced(board):
+    with Repl(board.port) as repl:
+        writes = repl.exec("import os\nprint(os.stat('/slots/state.json')[8])")
+        done = deploy.install(repl, application("1"))
+        assert done.slot is None and "already" in done.text
+        assert repl.exec("import os\nprint(os.stat('/slots/state.json')[8])") == writes
+        assert deploy.install(repl, application("1"), is_forced=True).slot == "b"
+
+
+def test_a_file_that_was_spoilt_on_the_board_is_sent_again(board):
+    with Repl(board.port) as repl:
+        repl.write_file("/slots/a/lib/same.py", b"x" * len(application("1").files["lib/same.py"]))
+        done = deploy.install(repl, application("2"))
+        assert repl.read_file("/slots/b/lib/same.py") == application("2").files["lib/same.py"]
+        assert done.sent_bytes >= len(application("2").files["lib/same.py"])
+
+
+def test_files_of_an_older_version_go_from_the_slot(board):
+    with Repl(board.port) as repl:
+        deploy.install(repl, application("2", extra={"firmware/old/gone.py": b"x = 1\n"}))
+        assert repl.exists("/slots/b/firmware/old/gone.py")
+        deploy.install(repl, application("3"))
+        assert not repl.exists("/slots/b/firmware/old/gone.py")
+
+
+def test_an_application_that_breaks_is_told_and_the_one_before_runs_again(board):
+    lines = []
+    _, result = install_and_wait(board.port, application("2", works=False), lines.append)
+    assert not result.is_confirmed
+    assert "slot a" in result.text and "3 starts" in result.text and "ValueError: broken" in result.text
+    assert "start 3 of 3" in lines
+    assert started(board)[-1] == "RUNS 1 help"
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_written(version_1, flash):
+    shutil.copy(version_1, flash)
+    with StandIn(flash, BLOCKS) as board:
+        big = application("2", extra={"firmware/big.py": os.urandom(BLOCKS * 4096)})
+        with Repl(board.port) as repl:
+            before = repl.exec("import os\nprint(list(os.ilistdir('/slots')), os.stat('/slots/state.json'))")
+            with pytest.raises(ToolError, match="too small: .* KB are needed"):
+                deploy.install(repl, big)
+            assert repl.exec("import os\nprint(list(os.ilistdir('/slots')), os.stat('/slots/state.json'))") == before
+            repl.reset()
+        assert started(board)[-1] == "RUNS 1 help"
+
+
+def costs(version_1, flash):
+    """(bytes on the wire, writes to the flash) of the deploy that is to be cut."""
+    shutil.copy(version_1, flash)
+    with StandIn(flash, BLOCKS) as board:
+        install(board.port, application("2", helper="new"))
+        started(board)
+        return board.bytes_in, board.writes
+
+
+@pytest.mark.parametrize("kind", ["cut_after_bytes", "cut_after_writes"])
+def test_cut_anywhere_the_board_still_starts_a_whole_application(version_1, flash, kind, show_figure):
+    total = costs(version_1, flash)[kind == "cut_after_writes"]
+    points = 24
+    survived = {"1": 0, "2": 0}
+    for i in range(points):
+        cut = 40 + (total - 40) * i // points + i * 7 % 5
+        shutil.copy(version_1, flash)
+        with StandIn(flash, BLOCKS, Faults(**{kind: cut})) as board:
+            try:
+                install(board.port, application("2", helper="new"))
+                started(board)
+            except ToolError as error:
+                assert isinstance(error, BoardLost), error
+        with StandIn(flash, BLOCKS) as board:
+            said = started(board)
+        assert said[-1:] in (["RUNS 1 help"], ["RUNS 2 new"]), (cut, board.seen)
+        survived[said[-1].split()[1]] += 1
+    assert survived["1"] > points // 2
+    show_figure("deploy, %s: %d points, old application %d, new %d" % (kind, points, survived["1"], survived["2"]))
+
+
+def test_a_deploy_after_a_cut_finishes_the_work(version_1, flash):
+    total = costs(version_1, flash)[0]
+    shutil.copy(version_1, flash)
+    with StandIn(flash, BLOCKS, Faults(cut_after_bytes=total * 2 // 3)) as board, pytest.raises(BoardLost):
+        install(board.port, application("2", helper="new"))
+        started(board)
+    with StandIn(flash, BLOCKS) as board:
+        assert install_and_wait(board.port, application("2", helper="new"))[1].is_confirmed
+        assert started(board)[-1] == "RUNS 2 new"
+
+
+def test_a_reset_in_the_middle_is_told_and_harmless(version_1, flash):
+    shutil.copy(version_1, flash)
+    with StandIn(flash, BLOCKS, Faults(reset_after_bytes=3000)) as board:
+        with pytest.raises(BoardLost, match="try again"):
+            install(board.port, application("2"))
+        assert started(board)[-1] == "RUNS 1 help"
+
+
+def test_a_package_is_installed_by_mpremote(board, tmp_path):
+    (tmp_path / "hello.py").write_text("text = 'hello'\n")
+    package = {"urls": [["hello/__init__.py", "hello.py"]], "version": "0.1"}
+    (tmp_path / "package.json").write_text(json.dumps(package))
+    with Repl(board.port) as repl:
+        deploy.install_package(repl, str(tmp_path / "package.json"))
+        assert repl.eval("__import__('hello').text") == "hello"
+        with pytest.raises(ToolError, match="cannot be installed"):
+            deploy.install_package(repl, str(tmp_path / "nothing.json"))
+
+
+def test_the_tree_is_the_whole_application_and_the_same_every_time():
+    built, again = tree.build(), tree.build()
+    assert built.files == again.files and built.manifest_bytes() == again.manifest_bytes()
+    assert {"firmware/app.mpy", "firmware/slots.mpy", "lib/kernels.mpy", "boards/bread_compact_wifi.mpy"} <= set(built.files)
+    assert not any(path.endswith(".py") or "sim" in path for path in built.files)
+    assert set(built.loose) == {"main.py", "boot.py"}
+    for data in built.files.values():
+        assert data[:2] == b"M\x06"  # compiled, for the bytecode version of MicroPython 1.23 and later
+
+
+def test_a_folder_of_libraries_joins_the_slot(tmp_path):
+    (tmp_path / "aiohttp").mkdir()
+    (tmp_path / "aiohttp" / "__init__.py").write_text("x = 1\n")
+    built = tree.build(lib_folder=str(tmp_path))
+    assert built.files["lib/aiohttp/__init__.mpy"][:1] == b"M"
+    (tmp_path / "kernels.py").write_text("x = 1\n")
+    with pytest.raises(ToolError, match="own names"):
+        tree.build(lib_folder=str(tmp_path))
+
+
+def test_a_source_that_does_not_compile_is_told(tmp_path):
+    for name in ("firmware", "lib"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "main.py").write_text("pass\n")
+    (tmp_path / "firmware" / "app.py").write_text("def broken(:\n")
+    with pytest.raises(ToolError, match="app.py does not compile"):
+        tree.build(root=str(tmp_path))
