@@ -57,11 +57,11 @@ class Blank:
         self._reader = reader.Reader(port, ports, self._make_desk, lambda: self.end(errors.EXIT_OK))
         self._over = asyncio.Event()
         self._is_to_look = False
-        self._desk = None
+        self._device = None
 
     async def run(self):
         """Until end() or until the settings are whole."""
-        report.say("unprovisioned", self.ports.ticks_ms(), text=self.error.text, unit=self.unit)
+        self._tell(self.error.text)
         slots.confirm_and_tell(self._slot, self.ports)  # what can be set up is no failed start
         self.led.show("provisioning")
         tasks.spawn(self._reader.run(), "serial", self._died)
@@ -85,9 +85,18 @@ class Blank:
             self.led.step()
             if self._is_to_look:
                 self._is_to_look = False
-                if self._device.settings.is_complete():
-                    self.end(CONFIGURED)
+                self._look()
             await self.ports.sleep_ms(_STEP_MS)
+
+    def _look(self):
+        problem = self._device.settings.problem()
+        if problem:
+            self._tell(problem)
+        else:
+            self.end(CONFIGURED)
+
+    def _tell(self, problem):
+        report.say("unprovisioned", self.ports.ticks_ms(), text=problem, unit=self.unit)
 
     def _make_desk(self):
         from . import host_device

@@ -33,7 +33,7 @@ class Settings:
         for key in values:
             new[key] = values[key]
         names = list(old) + [key for key in new if key not in old]
-        changed = [key for key in names if key not in old or key not in new or old[key] != new[key]]
+        changed = sorted([key for key in names if key not in old or key not in new or old[key] != new[key]])
         _check_names(tuple(values) + tuple(removed or ()), old)
         missing, judged = _judge(new)
         if "board" in changed:
@@ -63,22 +63,24 @@ class Settings:
             shown[key] = ""
         return {"config": shown, "missing": missing, "problem": warnings[0] if warnings else ""}
 
-    def is_complete(self):
-        """The file as it stands starts a speaker."""
+    def problem(self):
+        """Why the file as it stands starts no speaker; "" when it does."""
         try:
             boards.load(config.load(self._path).board)
-        except ConfigError:
-            return False
-        return True
+        except ConfigError as error:
+            return error.text
+        return ""
 
     def _read(self):
         """(what the file holds, [why it holds nothing])"""
+        from json_strict import loads
+
         try:
             with open(self._path, "rb") as file:
-                found = json.loads(file.read(_FILE_MAX_BYTES).decode())
+                found = loads(file.read(_FILE_MAX_BYTES))
         except OSError:
             return {}, []  # there is none yet
-        except (ValueError, RuntimeError):
+        except ValueError:
             found = None
         if isinstance(found, dict):
             return found, []

@@ -28,8 +28,8 @@ class _Settings:
     def read_redacted(self):
         return self._call("read_redacted")
 
-    def is_complete(self):
-        return self._call("is_complete")
+    def problem(self):
+        return self._call("problem")
 
     def _call(self, name, *args):
         try:

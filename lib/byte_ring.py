@@ -6,8 +6,8 @@ from kernels import copy_into
 class ByteRing:
     """capacity_bytes: what fits, to the last byte. For one loop: not safe against interrupts or threads.
 
-    To save a copy, bytes may be put straight into `buf` from `tail` on, at most `ahead` of them, and then be taken in
-    by write_from(buf, n, tail). Until then they are nobody's, and may be left where they are.
+    To save a copy, bytes may be put straight into `buf` where reserve() says, and then be taken in by write_from with
+    `buf` as its source. Until then they are nobody's, and may be left where they are.
     """
 
     def __init__(self, capacity_bytes):
@@ -23,17 +23,12 @@ class ByteRing:
     def free(self):
         return self.capacity - self.used
 
-    @property
-    def tail(self):
-        """Where in `buf` the next byte will lie."""
+    def reserve(self, n):
+        """Where in `buf` the next n bytes will lie; -1 when there is no room for them in one piece."""
         tail = self._head + self.used
-        return tail - self.capacity if tail >= self.capacity else tail
-
-    @property
-    def ahead(self):
-        """Free bytes in one piece from `tail` on."""
-        tail = self._head + self.used
-        return self.capacity - tail if tail < self.capacity else self.capacity - self.used
+        if tail < self.capacity:
+            return tail if n <= self.capacity - tail else -1
+        return tail - self.capacity if n <= self.capacity - self.used else -1
 
     def write_from(self, src, n, src_at=0):
         """Append bytes src_at..src_at+n-1 of src; copied before the return. Returns the bytes accepted, 0..n.

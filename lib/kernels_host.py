@@ -6,7 +6,7 @@ import sys
 from array import array
 
 from kernels_py import alaw_encode_into as _portable_alaw_encode_into
-from kernels_py import json_walk  # bound to the structure of a message, which is short
+from kernels_py import brackets_end, string_end
 from kernels_py import ulaw_encode_into as _portable_ulaw_encode_into
 from kernels_tables import ALAW_VALUES, FIR_MIDDLE, FIR_SIDES, FIR_TAPS, ULAW_VALUES
 
@@ -16,6 +16,7 @@ if not hasattr(bytes, "translate") or sys.byteorder != "little":
 _A, _B, _C, _D, _E, _F, _G, _H, _I = FIR_SIDES
 _REACH = FIR_TAPS // 2
 _B64_TEXT = re.compile(b"[A-Za-z0-9+/]*")
+_NAME = re.compile(rb'[\x00-\x20]*"([^"\\]*(?:\\.[^"\\]*)*)"[\x00-\x20]*:[\x00-\x20]*', re.S)
 
 
 def copy_into(src, src_at, n, dst, dst_at):
@@ -137,3 +138,98 @@ def _tap(w, m):
         + 8192
     ) >> 14
     return 32767 if total > 32767 else -32768 if total < -32768 else total
+
+
+_entries = {}  # of each `names` of json_walk: {(level, name): number} and the levels by number
+
+
+def _entries_of(names):
+    numbers = {}
+    levels = []
+    at = 0
+    while names[at]:
+        name_at = at + 2
+        at = name_at + names[at + 1]
+        numbers[names[name_at - 2], names[name_at:at]] = len(levels)
+        levels.append(names[name_at - 2])
+    _entries[names] = numbers, levels
+    return numbers, levels
+
+
+def json_walk(buf, at, end, names, state):
+    while end > at and buf[end - 1] <= 32:
+        end -= 1
+    if end <= at or buf[end - 1] != 0x7D:
+        return -3
+    numbers, levels = _entries.get(names) or _entries_of(names)
+    level = state[0] & 3
+    is_odd = state[0] >> 2
+    is_opened = level == 0
+    if is_opened:
+        while buf[at] <= 32:
+            at += 1
+        if buf[at] != 0x7B:
+            return -3
+        at += 1
+    while True:
+        if is_opened:
+            level += 1
+            for i in range(1, len(levels)):
+                if levels[i] >= level:
+                    state[2 * i] = -1
+        byte = buf[at]
+        while byte <= 32:
+            at += 1
+            byte = buf[at]
+        if byte == 0x7D:
+            at += 1
+            level -= 1
+            if at == end:
+                return -3 if level else -1 - is_odd
+            if level == 0:
+                return -3
+            is_opened = False
+            continue
+        if not is_opened:
+            if byte != 0x2C:
+                return -3
+            at += 1
+        is_opened = False
+        name = _NAME.match(buf, at, end)
+        if not name:
+            return -3
+        at = name.end()
+        text = bytes(name[1])
+        wanted = numbers.get((level, text), -1)
+        if wanted < 0 and b"\\" in text:
+            is_odd = 1
+        byte = buf[at]
+        at += 1
+        if byte == 0x22:
+            if wanted > 0:
+                state[2 * wanted] = at
+                if wanted == state[1]:
+                    state[0] = is_odd << 2 | level
+                    return at
+            quote = buf.find(b'"', at, end)
+            if quote < 0 or (buf[quote - 1] == 0x5C and (quote := string_end(buf, at, end)) < 0):
+                return -3
+            if wanted > 0:
+                state[2 * wanted + 1] = quote - at
+                if buf.find(b"\\", at, quote) >= 0:
+                    is_odd = 1
+            at = quote + 1
+            continue
+        if byte == 0x2C or byte == 0x3A or byte & 0xDF == 0x5D:
+            return -3
+        if wanted > 0:
+            state[2 * wanted] = -1
+        if byte == 0x7B and wanted == 0:
+            is_opened = True
+        elif byte & 0xDF == 0x5B:
+            at = brackets_end(buf, at, end)
+            if at < 0 or at >= end:
+                return -3
+        else:
+            while buf[at] > 0x22 and buf[at] != 0x2C and buf[at] & 0xDF != 0x5D:
+                at += 1

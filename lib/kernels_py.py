@@ -290,7 +290,7 @@ def json_walk(buf, at, end, names, state):
         if byte != 0x22:
             return -3
         start = at
-        at = _string_end(buf, at, end) + 1
+        at = string_end(buf, at, end) + 1
         if not at:
             return -3
         if buf.find(b"\\", start, at) >= 0:
@@ -307,7 +307,7 @@ def json_walk(buf, at, end, names, state):
                 if wanted == state[1]:
                     state[0] = is_odd << 2 | level
                     return start
-            at = _string_end(buf, at, end) + 1
+            at = string_end(buf, at, end) + 1
             if not at:
                 return -3
             if wanted > 0:
@@ -322,7 +322,7 @@ def json_walk(buf, at, end, names, state):
         if byte == 0x7B and wanted == 0:
             is_opened = True
         elif byte & 0xDF == 0x5B:  # either opening bracket
-            at = _brackets_end(buf, at, end)
+            at = brackets_end(buf, at, end)
             if at < 0 or at >= end:
                 return -3
         else:
@@ -336,7 +336,7 @@ def _skip_space(buf, at):
     return at
 
 
-def _brackets_end(buf, at, end):
+def brackets_end(buf, at, end):
     """Index behind the bracket that closes the one before `at`, or -1."""
     depth = 1
     while depth:
@@ -345,7 +345,7 @@ def _brackets_end(buf, at, end):
         byte = buf[at]
         at += 1
         if byte == 0x22:
-            at = _string_end(buf, at, end) + 1
+            at = string_end(buf, at, end) + 1
             if not at:
                 return -1
         elif byte & 0xDF == 0x5B:
@@ -383,7 +383,7 @@ def _entry(buf, start, end, names, level):
     return -1
 
 
-def _string_end(buf, at, end):
+def string_end(buf, at, end):
     """Index of the quote that ends the string whose first character is at `at`, or -1."""
     start = at
     while True:

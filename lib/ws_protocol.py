@@ -203,7 +203,9 @@ class WSProtocol:
     def room(self):
         """Where the next received bytes belong: a memoryview, never empty. Ends the life of the last payload."""
         if (self._at == self._end and self._message_n == 0) or self._phase == _OVER:
-            self._at = self._end = self._message_at = 0
+            self._at = self._end = 0
+            if self._message_at:
+                self._message_at = 0
             return self._rx_mv
         wanted = self._left if self._is_in_frame and self._where == _RESIDENT else _RESERVE_BYTES
         if self._end == self._rx_bytes or self._at + wanted > self._rx_bytes:

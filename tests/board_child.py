@@ -185,12 +185,15 @@ def execute(kind, text):
 # answered before it asks the next question, which then no late Ctrl-C can eat.
 number = 0
 result = "D", ""
-while True:
-    try:
+
+
+def serve():
+    global number, result
+    while True:  # within the caller's try: a Ctrl-C is raised at the jump back as well
         if result is None:
             question = ask()
             if question is None:
-                break
+                return
             if question == "S":
                 answer("S", "")
                 continue
@@ -198,5 +201,11 @@ while True:
             result = execute(*question)
         answer(*result)
         result = None
+
+
+while True:
+    try:
+        serve()
+        break
     except KeyboardInterrupt:
         pass

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 
 import pytest
 
-from tools import ToolError
-from tools.board import provision
+from tools import ToolError, mpy
+from tools.board import follow, provision
 from tools.board.console import Console, Refused
 from tools.cloud.server import CloudServer
 from tools.sim import runner
@@ -68,16 +69,28 @@ def cloud():
 def secrets(monkeypatch):
     monkeypatch.setenv("MY_TOKEN", TOKEN)
     monkeypatch.setenv("MY_WIFI", PASSWORD)
-    monkeypatch.setenv("WRONG", "wrong wrong wrong")
+    monkeypatch.setenv("WRONG", "wrong-wrong-wrong")
+    monkeypatch.setattr(follow, "_STATUS_EVERY_S", 0.1)
+
+
+def need(interpreter):
+    try:
+        runner.command_for(interpreter)
+    except mpy.MissingMicroPython as error:
+        if os.environ.get("ALLOW_NO_MPY") == "1":
+            pytest.skip("NOT TESTED ON MICROPYTHON, because ALLOW_NO_MPY=1: %s" % error)
+        pytest.fail(str(error), pytrace=False)
 
 
 def first_settings(cloud):
     words = ["--wifi-name", "Nest", "--wifi-password-env", "MY_WIFI", "--bot-id", BOT_ID, "--token-env", "MY_TOKEN"]
-    return words + ["--board", "sim", "--set", "cloud_url=" + cloud.url, "--root", cloud.ca_pem]
+    words += ["--board", "sim", "--set", "cloud_url=" + cloud.url, "--root", cloud.ca_pem]
+    return words + ["--set", "wifi_timeout_ms=1000", "--set", "retry_max_ms=300"]
 
 
-@pytest.mark.parametrize("interpreter", ("cpython", "micropython64"))
+@pytest.mark.parametrize("interpreter", ("cpython", "micropython"))
 def test_from_a_blank_board_to_online(cloud, secrets, interpreter, capfd):
+    need(interpreter)
     with speaker(interpreter, is_blank=True) as (port, outcome):
         assert provision.run_cli(["--port", port] + first_settings(cloud)) == 0
         assert provision.run_cli(["--port", port, "--show"]) == 0

@@ -10,6 +10,7 @@ import pytest
 from conversation import CPYTHON, MPY32, MPY64, Scene, answers, ask
 
 DELTA = "conversation.audio.delta"
+LATER = 19  # of the pieces of an answer: the first 17 come at once, and these a second later
 APPEND = "input_audio_buffer.append"
 QUICK = {"retry_min_ms": 50, "idle_timeout_ms": 1500, "stall_ms": 2500}
 NEXT = "wait idle; " + ask(clip="again.wav") + "wait turn outcome=answered; quit"
@@ -62,27 +63,27 @@ def clean(proxy):
 SLOW = {
     "byte by byte": ([("", 0, pieces_of(1))], False),
     "in pieces of 7": ([("", 0, pieces_of(7))], False),
-    "a stall in the answer": ([(DELTA, 6, for_a_while(lambda proxy: proxy.down.stall(), 900))], True),
+    "a stall in the answer": ([(DELTA, LATER, for_a_while(lambda proxy: proxy.down.stall(), 1500))], True),
     "a stall in the question": ([(APPEND, 8, for_a_while(lambda proxy: proxy.up.stall(), 700))], False),
     "a throttled answer": ([(DELTA, 1, for_a_while(throttle_down, 2500))], True),
     "a stall while connecting": ([("", 0, for_a_while(lambda proxy: proxy.down.stall(), 700))], False),
-    "refused at first": ([("", 0, for_a_while(refuse, 1500))], False),
+    "refused at first": ([("boot", 1, for_a_while(refuse, 1500))], False),
 }
 # What costs a turn: (plan, its outcome, the kinds of the errors)
 BROKEN = {
-    "cut in the answer": ([(DELTA, 12, lambda proxy: proxy.cut())], "cut", {"connect"}),
-    "reset in the answer": ([(DELTA, 12, lambda proxy: proxy.reset())], "cut", {"connect"}),
+    "cut in the answer": ([(DELTA, LATER, lambda proxy: proxy.cut())], "cut", {"connect"}),
+    "reset in the answer": ([(DELTA, LATER, lambda proxy: proxy.reset())], "cut", {"connect"}),
     "cut in the question": ([(APPEND, 10, lambda proxy: proxy.cut())], "failed", {"connect"}),
     "reset in the question": ([(APPEND, 10, lambda proxy: proxy.reset())], "failed", {"connect"}),
     "half-open in the question": ([(APPEND, 10, lambda proxy: proxy.forget())], "failed", {"timeout"}),
-    "half-open in the answer": ([(DELTA, 12, lambda proxy: proxy.forget())], "cut", {"timeout"}),
+    "half-open in the answer": ([(DELTA, LATER, lambda proxy: proxy.forget())], "cut", {"timeout"}),
 }
 
 SCENES = {
     name: Scene(
         ONE_TURN + NEXT,
         on=(MPY64, MPY32) if name == "byte by byte" else (MPY64,),
-        cloud=answers(1200, 500),
+        cloud=answers(1600, 500),
         config={"retry_min_ms": 50, "connect_timeout_ms": 5000},
         proxy=plan,
     )
@@ -99,7 +100,7 @@ for _name, (_plan, _, _) in BROKEN.items():
 SCENES["half-open at rest"] = Scene(
     "wait idle; sleep 300; wait error 6000; " + NEXT,
     on=(MPY64,), config=QUICK, cloud=answers(500),
-    proxy=[("chat.updated", 1, for_a_while(lambda proxy: proxy.forget(), 50))],
+    proxy=[("state", 3, lambda proxy: proxy.forget())],
 )  # fmt: skip
 SCENES["an uplink slower than speech"] = Scene(
     "wait idle; say ask.wav; sleep 150; press; wait error error_kind=slow 15000; sleep 100; release; " + NEXT,
@@ -111,7 +112,7 @@ SCENES["an uplink slower than speech"] = Scene(
 SCENES["a goodbye of TLS without the end of TCP"] = Scene(
     ONE_TURN + NEXT,
     on=(CPYTHON, MPY64),
-    cloud=answers(3000, 500, faults=[[{"kind": "drop", "end": "stream", "nth": 12}]]),
+    cloud=answers(3000, 500, faults=[[{"kind": "drop", "end": "stream", "nth": LATER}]]),
     config=QUICK,
     proxy=[("", 0, hide_the_end), ("error", 1, clean)],
 )  # fmt: skip
@@ -178,7 +179,7 @@ def test_a_goodbye_of_tls_alone_is_noticed_at_the_idle_timeout_at_the_latest(out
     run = outcome("a goodbye of TLS without the end of TCP", interpreter)
     assert run.outcomes == ["cut", "answered"], run.result.why()
     error = run.result.of_kind("error")[0]
-    late_ms = run.report_ms(error) - run.received(DELTA)[11].t_ms
+    late_ms = run.report_ms(error) - run.received(DELTA)[LATER - 1].t_ms
     assert late_ms < (500 if interpreter == CPYTHON else QUICK["idle_timeout_ms"] + 1200)
 
 

@@ -37,7 +37,7 @@ class Heard:
         return len(self.gaps)
 
 
-def find_answer(played, answer, begin=0, least=400):
+def find_answer(played, answer, begin=0, least=240):
     """Where `answer` (array 'h') stands in `played` from index `begin` on, or None when its head is not there.
 
     It may be cut short, and silence may stand inside it; both are told in the result. least: samples of the head that

@@ -225,10 +225,13 @@ class Coze:
         self._found[0] = 0
         self._found[1] = _CONTENT >> 1
         at = json_walk(buf, at, end, self._names, self._found)
-        if at < 0 or self._ring.ahead * 4 < (end - at) * 3:
+        if at < 0:
             return False
-        self.audio_at = self._ring.tail
-        n = b64_decode_into(buf, at, end - at & ~3, self._ring.buf, self.audio_at)
+        n = self._ring.reserve((end - at) * 3 >> 2)
+        if n < 0:
+            return False
+        self.audio_at = n
+        n = b64_decode_into(buf, at, end - at & ~3, self._ring.buf, n)
         if n < 0:
             n = ~n
         # Whole groups of four characters; the closing brace stopped them at the latest.

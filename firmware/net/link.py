@@ -27,6 +27,7 @@ _AUDIO_BUFFER_BYTES = const(2048)  # one frame of 20 ms as a message: 640 bytes 
 _KEY_POOL_BYTES = const(64)  # one draw of chance serves 16 frames
 _WRITES_IN_A_ROW = const(4)  # then others may run: a queue full of frames must not hold up the sound
 _WATCH_MS = const(1000)
+_PONG_WAIT_MS = const(10_000)  # with ping_ms, a dead connection is known within half a minute
 _REFUSAL_WAIT_MS = const(1000)  # for the body of a refusal, which is only good for its text
 _SECRET_MIN_LETTERS = const(8)
 
@@ -509,16 +510,21 @@ class Link:
         config = self._config
         ports = self._ports
         ping_ms = ports.ticks_ms()
+        has_pinged = False
         while not self._is_over:
             now_ms = ports.ticks_ms()
             quiet_ms = ticks_diff(now_ms, self._last_heard_ms)
-            if quiet_ms >= config.idle_timeout_ms:
+            since_ping_ms = ticks_diff(now_ms, ping_ms)
+            # A connection that the network has forgotten shows in this alone: a ping must be answered (RFC 6455 5.5.2).
+            is_deaf = has_pinged and since_ping_ms >= _PONG_WAIT_MS and quiet_ms >= since_ping_ms
+            if is_deaf or quiet_ms >= config.idle_timeout_ms:
                 text = "nothing was heard from the cloud for %d s: check the network" % (quiet_ms // 1000)
                 return self._end(LinkError(text, errors.TIMEOUT))
             if self._is_writing and ticks_diff(now_ms, self._write_began_ms) >= config.idle_timeout_ms:
                 return self._end(LinkError("the cloud takes no bytes any more: check the network", errors.TIMEOUT))
-            if ticks_diff(now_ms, ping_ms) >= config.ping_ms:
+            if since_ping_ms >= config.ping_ms:
                 ping_ms = now_ms
+                has_pinged = True
                 self._ping_due = True
                 self._ring()
             left_ms = min(config.idle_timeout_ms - quiet_ms, config.ping_ms - ticks_diff(now_ms, ping_ms))

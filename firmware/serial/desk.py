@@ -16,9 +16,7 @@ asked often is answered here; what changes a file is in errands.py, which is loa
     spawn(coro, name)
 """
 
-import asyncio
-import json
-
+from json_strict import loads  # MicroPython's json takes a line that was cut off for a whole one
 from unload import unload
 
 from .. import errors, report
@@ -54,8 +52,8 @@ class Desk:
 
     def line(self, data):
         try:
-            request = json.loads(bytes(data).decode())
-        except (ValueError, RuntimeError):  # UnicodeError is a ValueError; RuntimeError: nested too deep
+            request = loads(bytes(data))
+        except ValueError:  # UnicodeError is one, too
             request = None
         if not isinstance(request, dict) or not isinstance(request.get("do"), str):
             self.refuse('not understood: send one JSON object a line, {"do": "hello", "id": 1}')

@@ -103,7 +103,8 @@ class Provisioning:
             self._device.report_error(error)
         finally:
             self._is_provisioning = False
-            if code != improv.NO_ERROR:
-                self.error(code)
             self._tell_state()
-        self._write(improv.result(improv.WIFI_SETTINGS, ()))
+            if code != improv.NO_ERROR:
+                self.error(code)  # last, because it ends the command for the client
+        if code == improv.NO_ERROR:
+            self._write(improv.result(improv.WIFI_SETTINGS, ()))

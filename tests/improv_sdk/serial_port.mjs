@@ -27,5 +27,5 @@ export function openPort(path, cut = (bytes) => [bytes]) {
       }
     },
   });
-  return { readable, writable, send: (bytes) => fs.writeSync(fd, bytes), close: () => input.destroy() };
+  return { readable, writable, send: (bytes) => fs.writeSync(fd, bytes), close: () => sent.then(() => input.destroy()) };
 }

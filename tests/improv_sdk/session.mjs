@@ -41,9 +41,10 @@ async function session(cut, work) {
   await work(improv, port);
   tell("states", { result: states });
   await improv.close();
-  port.close();
+  await port.close();
 }
 
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const byteByByte = (bytes) => Array.from(bytes, (byte) => Uint8Array.of(byte));
 const oddSlices = (bytes) => [bytes.slice(0, 3), bytes.slice(3, 8), bytes.slice(8, 9), bytes.slice(9)];
 const RPC_INFO = Uint8Array.of(73, 77, 80, 82, 79, 86, 1, 3, 2, 3, 0, 0xe6, 10);
@@ -71,6 +72,7 @@ const SCENES = {
         await attempt("damaged", () => improv.getDeviceName());
         cut = (bytes) => [bytes.slice(0, 7), bytes]; // begun, and begun anew
         await attempt("cut short", () => improv.getDeviceName());
+        await pause(200); // the answer to the second half of it comes behind the error
         cut = (bytes) => [new Uint8Array([...RPC_INFO, ...bytes])];
         await attempt("concatenated", () => improv.getDeviceName());
       },
@@ -80,7 +82,7 @@ const SCENES = {
     await session(undefined, async (improv, port) => {
       await attempt("name", () => improv.getDeviceName());
       port.send(Uint8Array.of(3));
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      await pause(300);
     });
   },
 };

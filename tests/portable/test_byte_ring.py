@@ -50,6 +50,39 @@ def test_a_span_of_the_source_is_taken_from_its_offset():
     assert read(ring, 8) == bytes([11, 12, 13, 14, 15])
 
 
+def test_bytes_put_into_the_free_room_are_taken_in_without_a_copy():
+    for head in range(12):
+        ring = ByteRing(12)
+        ring.write_from(bytes(12), head)
+        ring.read_into(bytearray(12), head)
+        for used in range(12):
+            tail = (head + used) % 12
+            n = 12 - (tail if used < 12 - head else used)  # up to the end of the buffer or to the oldest byte
+            assert ring.used == used and ring.reserve(n) == tail and ring.reserve(n + 1) == -1
+            ring.buf[tail : tail + n] = bytes([100 + used] * n)
+            assert ring.write_from(ring.buf, 1, tail) == 1
+        assert ring.reserve(1) == -1
+        assert read(ring, 12) == bytes(range(100, 112))
+
+
+def test_bytes_in_the_free_room_follow_when_the_end_of_the_ring_has_moved():
+    """Between the two steps the owner may drop half a sample, or everything."""
+    for change, before in ((lambda ring: ring.drop_newest(1), 1), (lambda ring: ring.clear(), 0)):
+        for head in range(12):
+            ring = ByteRing(12)
+            ring.write_from(bytes(12), head)
+            ring.read_into(bytearray(12), head)
+            ring.write_from(b"xy", 2)
+            n = 4
+            while ring.reserve(n) < 0:
+                n -= 1
+            tail = ring.reserve(n)
+            ring.buf[tail : tail + n] = b"abcd"[:n]
+            change(ring)
+            assert ring.write_from(ring.buf, n, tail) == n
+            assert read(ring, before + n) == b"xy"[:before] + b"abcd"[:n]
+
+
 def test_the_newest_bytes_can_be_taken_back():
     ring = ByteRing(8)
     ring.write_from(counter(0, 6), 6)

@@ -3,7 +3,8 @@
 import binascii
 import json
 
-from check import Clock, assert_no_allocation
+from byte_ring import ByteRing
+from check import Clock, assert_no_allocation, seeded_bytes
 
 from firmware import config, errors, events
 from firmware.clouds.coze import Coze
@@ -11,13 +12,21 @@ from firmware.clouds.coze import Coze
 TOKEN = "pat_secret_of_the_test"
 
 
-class Conversation:
-    """A Coze with its settings, a clock, and words for what the cloud does."""
+def _config(**settings):
+    base = {"bot_id": "7400000000000000001", "token": TOKEN, "uplink_codec": "pcm", "downlink_codec": "pcm"}
+    base.update(settings)
+    return config.parse(json.dumps(base))
 
-    def __init__(self, **settings):
-        base = {"bot_id": "7400000000000000001", "token": TOKEN, "uplink_codec": "pcm", "downlink_codec": "pcm"}
-        base.update(settings)
-        self.coze = Coze(config.parse(json.dumps(base)), user_id="unit-1")
+
+_CONFIG = _config()
+
+
+class Conversation:
+    """A Coze with its settings, a clock, and words for what the cloud does. ring: where the audio goes."""
+
+    def __init__(self, ring=None, **settings):
+        self.ring = ring
+        self.coze = Coze(_config(**settings) if settings else _CONFIG, user_id="unit-1", ring=ring)
         self.clock = Clock()
         self.update = json.loads(self.coze.opened())
         self.played = b""
@@ -34,9 +43,18 @@ class Conversation:
         buf = bytearray(b"#" * 7 + text + b"#" * 7)
         event = self.coze.receive(buf, 7, len(text), self.clock.ms)
         if event == events.AUDIO:
-            self.played += bytes(buf[self.coze.audio_at : self.coze.audio_at + self.coze.audio_n])
+            self.played += self.taken()
         assert buf[:7] == b"#" * 7 and buf[-7:] == b"#" * 7
         return event
+
+    def taken(self):
+        """The audio of the event, by way of the ring if there is one."""
+        coze = self.coze
+        if self.ring is None:
+            return bytes(coze.audio_buf[coze.audio_at : coze.audio_at + coze.audio_n])
+        got = bytearray(self.ring.write_from(coze.audio_buf, coze.audio_n, coze.audio_at))
+        assert self.ring.read_into(got, len(got)) == len(got) == coze.audio_n
+        return bytes(got)
 
     def ready(self):
         assert self.hear("chat.created") == ""
@@ -358,10 +376,97 @@ def test_every_legal_json_form_of_an_audio_event_gives_the_same_bytes():
         '{"pad":"%s","event_type":"conversation.audio.delta","data":{"x":[%s0],"content":"%s","chat_id":"c1"}}'
         % ("p" * 20000, "0," * 5000, content),
     )
-    for form in forms:
-        c = Conversation().ready().answer_begins()
-        assert c.raw(form) == events.AUDIO, form[:80]
-        assert c.played == PAYLOAD, form[:80]
+    for i, form in enumerate(forms):
+        for ring in (None, ByteRing(100000), ByteRing(250)):
+            c = Conversation(ring).ready().answer_begins()
+            assert c.raw(form) == events.AUDIO, form[:80]
+            assert c.played == PAYLOAD, form[:80]
+            assert c.coze.unusual_count == (1 if 3 <= i <= 6 else 0), form[:80]
+
+
+def test_ordinary_audio_is_decoded_into_the_free_room_of_the_ring_and_nothing_else_is_touched():
+    for n in range(60):
+        payload = bytes((i * 37 + n & 0xFF) for i in range(n))
+        for form in (
+            '{"event_type":"conversation.audio.delta","data":{"content":"%s","chat_id":"c1"}}',
+            '{"data":{"chat_id":"c1","content":"%s"},"event_type":"conversation.audio.delta"}',
+            '{"event_type":"conversation.audio.delta","data":{"chat_id":"c1","content":"%s"}}',
+        ):
+            ring = ByteRing(300)
+            ring.write_from(b"before", 6)
+            c = Conversation(ring).ready().answer_begins()
+            text = bytearray((form % b64(payload)).encode())
+            kept = bytes(text)
+            assert c.coze.receive(text, 0, len(text), 0) == (events.AUDIO if n else ""), (n, form)
+            assert text == kept, (n, form)
+            assert ring.used == 6 and c.coze.audio_n == n
+            if n:
+                assert c.coze.audio_buf is ring.buf and c.coze.audio_at == 6
+                assert ring.write_from(c.coze.audio_buf, n, 6) == n
+            got = bytearray(6 + n)
+            assert ring.read_into(got, len(got)) == 6 + n and got == b"before" + payload
+
+
+def outcome(c, text):
+    """What one message does to a conversation, all of it that can be seen."""
+    before = len(c.played)
+    event = c.raw(text)
+    turns = c.coze._turns
+    return (
+        event, c.played[before:], c.coze.malformed_count, c.coze.unknown_count, c.coze.unusual_count,
+        turns.current, turns.is_busy, turns._is_anonymous, len(turns._owed), len(turns._dead),
+    )  # fmt: skip
+
+
+def test_with_a_ring_every_message_does_what_it_does_without_one():
+    """Events that were cut, changed in one byte or put together oddly: the quick way and the slow one agree."""
+    chance = seeded_bytes(5)
+    delta = (
+        b'{"id":"1","event_type":"conversation.audio.delta","data":{"id":"2","type":"answer","content":"%s",'
+        b'"content_type":"audio","chat_id":"c1"},"detail":{"logid":"x"}}' % b64(PAYLOAD[:50]).encode()
+    )
+    odd = [
+        delta.replace(b'"content_type":"audio"', b'"content":"QUJD"'),
+        delta.replace(b'"content_type":"audio"', b'"content":7'),
+        delta.replace(b'"detail":{"logid":"x"}', b'"data":{"chat_id":"c1"}'),
+        delta.replace(b'"detail":{"logid":"x"}', b'"data":{"chat_id":"c2","content":"QUJD"}'),
+        delta.replace(b'"detail":{"logid":"x"}', b'"event_type":"chat.updated"'),
+        delta.replace(b'"detail":{"logid":"x"}', b'"event_type":5'),
+        delta.replace(b'"chat_id":"c1"', b'"chat_id":"c9"'),
+        delta.replace(b'"chat_id":"c1"', b'"chat_id":""'),
+        delta.replace(b'"chat_id":"c1"', b'"chat_id":null'),
+        delta.replace(b'"chat_id":"c1"', b'"chat_id":"c\\u0031"'),
+        delta.replace(b"conversation.audio.delta", b"conversation.message.delta"),
+    ]
+    places = range(0, len(delta), 1)
+    changed = [delta[:i] + bytes([b'"\\}{,:=A \xe9'[chance(1)[0] % 10]]) + delta[i + 1 :] for i in places]
+    for text in odd + changed + [delta[:i] for i in places]:
+        plain = Conversation().ready().answer_begins()
+        ringed = Conversation(ByteRing(400)).ready().answer_begins()
+        for message in (text, delta):
+            assert outcome(ringed, message) == outcome(plain, message), text
+        assert plain.coze.stale_bytes - 2 <= ringed.coze.stale_bytes <= plain.coze.stale_bytes, text
+
+
+def test_an_answer_goes_round_and_round_the_ring():
+    ring = ByteRing(500)
+    c = Conversation(ring).ready().answer_begins()
+    ahead = 0
+    sent = b""
+    for n in range(1, 120):
+        payload = bytes((i * 31 + n & 0xFF) for i in range(n))
+        sent += payload
+        assert c.audio("c1", payload) == events.AUDIO
+        ahead += c.coze.audio_buf is ring.buf
+    assert c.played == sent
+    assert 60 < ahead < 119
+
+
+def test_receiving_audio_allocates_nothing():
+    c = Conversation(ByteRing(4000)).ready().answer_begins()
+    text = '{"event_type":"conversation.audio.delta","data":{"content":"%s","chat_id":"c1"}}' % b64(bytes(960))
+    buf = bytearray(text.encode())
+    assert assert_no_allocation(c.coze.receive, buf, 0, len(buf), 0) == events.AUDIO
 
 
 def test_empty_audio_is_nothing():

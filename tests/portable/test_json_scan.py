@@ -139,7 +139,7 @@ def stepped(kernel, buf, start, end):
         verdicts.append(at)
         if at < 0:
             return verdicts, [state[i] for i in (2, 4, 6)] if at == FOUND else None
-        at = kernels_py._string_end(buf, at, end) + 1
+        at = kernels_py.string_end(buf, at, end) + 1
         if not at:
             return verdicts, None
 

@@ -135,6 +135,19 @@ def test_base64_refuses_wrong_lengths_and_bad_padding():
             assert unb64(kernel, text) is not None, (kernel, text)
 
 
+def test_base64_is_decoded_up_to_what_is_no_base64_and_says_how_far():
+    data = bytes((i * 91 & 0xFF) for i in range(60))
+    for kernel in ALL:
+        text = b64(kernel, data)
+        for n in range(0, len(text) + 1):
+            for trap in (b'"', b"=", b"\\", b"\xff"):
+                src = text[:n] + trap + b"A" * (3 + -n % 4)
+                dst = Guarded(n // 4 * 3)
+                assert kernel.b64_decode_into(src, 0, len(src), dst.buf, dst.at) == ~(n // 4 * 3), (kernel, n, trap)
+                assert dst.bytes() == data[: n // 4 * 3]
+        assert kernel.b64_decode_into(text, 0, 3, bytearray(3), 0) == ~0
+
+
 def test_xor_mask_follows_the_key_from_the_first_byte_at_every_offset_and_length():
     key = b"\x37\xfa\x21\x3d"
     for kernel in ALL:

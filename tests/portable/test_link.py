@@ -5,7 +5,7 @@ import sys
 
 import ws_protocol as ws
 from check import HeapMeter, raises, run_stepped
-from fake_peer import PLENTY, FakeStream, Setup, frame
+from fake_peer import PLENTY, FakeStream, Settings, Setup, frame
 from firmware import compat, errors, trace
 from firmware.errors import CloudError, ConfigError, LinkError, PeerError
 from firmware.net import link
@@ -698,8 +698,23 @@ def test_a_quiet_peer_is_given_up():
     async def test(setup):
         await setup.start()
         error = await setup.until_over()
-        assert error.kind == errors.TIMEOUT and "45 s" in error.text
-        assert setup.result[1] == 45000
+        # The first ping after 17 s, and 10 s for its answer.
+        assert error.kind == errors.TIMEOUT and "27 s" in error.text
+        assert setup.result[1] == 27000
+
+    run(test)
+
+
+class Impatient(Settings):
+    idle_timeout_ms = 5000
+
+
+def test_a_short_idle_time_counts_before_any_ping():
+    async def test(setup):
+        setup.link._config = Impatient
+        await setup.start()
+        error = await setup.until_over()
+        assert error.kind == errors.TIMEOUT and setup.result[1] == 5000
 
     run(test)
 
@@ -708,12 +723,13 @@ def test_any_byte_from_the_peer_counts_as_life():
     async def test(setup):
         await setup.start()
         long = frame(1, bytes(300))
-        for i in range(4):
-            await setup.ports.sleep_ms(40000)
-            setup.stream.feed(long[i * 70 : i * 70 + 70])
+        for i in range(12):
+            await setup.ports.sleep_ms(9000)
+            setup.stream.feed(long[i * 25 : i * 25 + 25])
         assert setup.result is None
         error = await setup.until_over()
-        assert error.kind == errors.TIMEOUT and setup.result[1] == 4 * 40000 + 45000
+        # The last bytes after 108 s answered the ping of 102 s; that of 119 s stays without an answer.
+        assert error.kind == errors.TIMEOUT and setup.result[1] == 119000 + 10000
 
     run(test)
 
@@ -759,7 +775,7 @@ def test_time_outs_survive_the_wrap_of_the_ticks():
         setup = Setup()
         await setup.start()
         error = await setup.until_over()
-        assert error.kind == errors.TIMEOUT and setup.result[1] == 45000 - 5000
+        assert error.kind == errors.TIMEOUT and setup.result[1] == 27000 - 5000
 
     run_stepped(main(), start_ms=-5000)
 

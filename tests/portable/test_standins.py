@@ -400,6 +400,17 @@ def test_rx_stereo_has_the_microphone_on_the_left():
     assert numbers(buf) == [100, 0, 101, 0, 102, 0, 103, 0]
 
 
+def test_rx_of_a_microphone_in_the_right_slot():
+    for format, heard in ((machine.I2S.STEREO, [0, 100, 0, 101]), (machine.I2S.MONO, [0, 0, 0, 0])):
+        w = new_world()
+        w.mic_slot = "right"
+        rx = open_rx(format=format)
+        say([400, 404, 408, 412] * 64)
+        buf = bytearray(8)
+        rx.readinto(buf)
+        assert numbers(buf) == heard, "mono is the left slot"
+
+
 def test_rx_overrun_loses_the_oldest_whole_descriptors():
     w = new_world()
     rx = open_rx(descriptors=4)

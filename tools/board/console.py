@@ -37,7 +37,11 @@ class NoConsole(ToolError):
 
 
 class ConsoleLost(ToolError):
-    """The port went away (cable, reset) or a command was not answered in time."""
+    """The port went away (cable, reset), or a command was not answered in time."""
+
+
+class ConsoleMute(ConsoleLost):
+    """The port is there, but the command was not answered in time."""
 
 
 class Refused(ToolError):
@@ -131,7 +135,7 @@ class Console:
         while True:
             asked = self._send({"do": "hello"})
             left_s = min(_HELLO_EVERY_S, deadline_s - time.monotonic())
-            with contextlib.suppress(ConsoleLost):
+            with contextlib.suppress(ConsoleMute):
                 self.hello = self._reply_to(asked, "hello", max(left_s, _POLL_S))
             if self.hello.get("product") == "pipit":
                 return
@@ -169,7 +173,7 @@ class Console:
                         return self._judged(report, do)
         finally:
             self._reports[:0] = waiting
-        raise ConsoleLost(
+        raise ConsoleMute(
             "the speaker at %s did not answer to '%s' within %g s: press RST on the board and try again"
             % (self.port, do, timeout_s)
         )

@@ -3,12 +3,17 @@
 import time
 
 from tools import ToolError
-from tools.board.console import NoConsole, Refused, wait_for_console
+from tools.board.console import ConsoleLost, ConsoleMute, NoConsole, Refused, wait_for_console
 
 START_WAIT_S = 30.0  # the loader, 2 s of plain REPL, and the judging of the settings
 ONLINE_WAIT_S = 90.0
 _STATUS_EVERY_S = 1.0
+_STATUS_WAIT_S = 2.0
+_CLOCKS_DIFFER_S = 1.0
+_SETTLE_S = 10.0
 ONLINE = ("idle", "standby", "listening", "tail", "thinking", "speaking", "finishing")
+
+UNPROVISIONED = "unprovisioned"
 
 # error kind: (the step that failed, what helps, how many times it may come before it counts)
 STEPS = {
@@ -32,52 +37,87 @@ STEPS = {
 }  # fmt: skip
 
 
-def until_online(port, note, start_wait_s=START_WAIT_S, online_wait_s=ONLINE_WAIT_S, clock=time.monotonic):
+def until_online(
+    port, note, start_wait_s=START_WAIT_S, online_wait_s=ONLINE_WAIT_S, restarted_s=None, clock=time.monotonic
+):
     """The speaker's status when it is online. ToolError with step, cause and cure when it does not get there.
 
-    note(text) is told every state on the way.
+    note(text) is told every state on the way. restarted_s: when it was told to restart, by `clock`; what it says with
+    a longer life than that is still the old one's.
     """
+    watch = _Watch(port, note, start_wait_s, clock() if restarted_s is None else restarted_s, clock)
     try:
-        console = wait_for_console(port, start_wait_s)
-    except NoConsole as error:
-        raise ToolError(
-            "the settings are written, but no speaker answers after the restart (%s). Is the application on the"
-            " board? `python -m tools deploy` puts it there, `python -m tools monitor` shows what it says" % error
-        ) from None
-    with console:
-        return _Watch(console, note, clock).run(online_wait_s)
+        return watch.run(online_wait_s)
+    finally:
+        watch.close()
 
 
 class _Watch:
-    def __init__(self, console, note, clock):
-        self._console = console
+    def __init__(self, port, note, start_wait_s, restarted_s, clock):
+        self._port = port
         self._note = note
+        self._start_wait_s = start_wait_s
+        self._restarted_s = restarted_s
         self._clock = clock
+        self._console = None
         self._counts = {}
         self._state = ""
         self._last_error = None
 
+    def close(self):
+        if self._console is not None:
+            self._console.close()
+            self._console = None
+
     def run(self, wait_s):
+        self._connect()
         deadline_s = self._clock() + wait_s
         while self._clock() < deadline_s:
-            status = self._status()
+            try:
+                status = self._look()
+            except ConsoleMute:
+                continue  # it is on its way from waiting for settings to running with them
+            except ConsoleLost:
+                self._connect()  # the reset came later than we did
+                continue
             if status is not None:
-                is_there = self._state in ONLINE or status.get("state") in ONLINE
-                self._enter(status.get("state"))
-                if is_there:
-                    return status  # whatever failed on the way there is over
-                self._judge_status(status.get("last_error"))
-            self._listen()
+                return status
         raise ToolError(
             "the speaker is not online after %d s; it goes on trying. Its last state: %s%s"
             % (wait_s, self._state or "unknown", "; " + self._last_error[1] if self._last_error else "")
         )
 
+    def _connect(self):
+        self.close()
+        try:
+            self._console = wait_for_console(self._port, self._start_wait_s)
+        except NoConsole as error:
+            raise ToolError(
+                "the settings are written, but no speaker answers after the restart (%s). Is the application on the"
+                " board? `python -m tools deploy` puts it there, `python -m tools monitor` shows what it says" % error
+            ) from None
+
+    def _look(self):
+        """The status when the speaker is online, else None after having listened for a while."""
+        status = self._status()
+        if status is not None:
+            is_there = self._state in ONLINE or status.get("state") in ONLINE
+            self._enter(status.get("state"))
+            if is_there:
+                return status  # whatever failed on the way there is over
+            self._judge_status(status.get("last_error"))
+        self._listen()
+        return None
+
     def _status(self):
         try:
-            return self._console.ask({"do": "status"})
+            status = self._console.ask({"do": "status"}, _STATUS_WAIT_S)
         except Refused:
             return None  # not that far yet
+        life_s = status.get("uptime_ms", 0) / 1000
+        if status.get("state") != UNPROVISIONED and life_s > self._clock() - self._restarted_s + _CLOCKS_DIFFER_S:
+            return None  # it has not gone down yet
+        return status
 
     def _listen(self):
         """Reports until the next look at the status is due."""
@@ -94,13 +134,14 @@ class _Watch:
                 self._judge(str(report.get("error_kind")), str(report.get("text")))
 
     def _enter(self, state):
-        if state and state != self._state:
+        if state and state not in (self._state, UNPROVISIONED):
             self._state = state
             self._note(state + " ...")
 
     def _judge_status(self, error):
         """last_error of the status: reported before we listened, or known already."""
-        if isinstance(error, dict):
+        is_settling = not self._state and self._clock() - self._restarted_s < _SETTLE_S  # still without its settings
+        if isinstance(error, dict) and not is_settling:
             found = (str(error.get("error_kind")), str(error.get("text")))
             if found != self._last_error:
                 self._judge(*found)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from rich.console import Console as Screen
 from rich.prompt import Confirm, Prompt
@@ -57,7 +58,7 @@ def run_cli(arguments):
     """Exit code 0 when what was asked for is done and, unless --no-restart, the speaker is online."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    screen = Screen(highlight=False)
+    screen = Screen(highlight=False, soft_wrap=True)
 
     def note(text):
         screen.print(text, markup=False, style="dim")
@@ -82,10 +83,11 @@ def run_cli(arguments):
         if not is_changed:
             return 0
         if options.no_restart:
-            screen.print("written; it holds from the next start on")
+            screen.print("it holds from the next start of the speaker on")
             return 0
+        restarted_s = time.monotonic()
         way.restart()
-    return _follow(port, screen, note)
+    return _follow(port, restarted_s, screen, note)
 
 
 def _parser():
@@ -384,7 +386,7 @@ def _judge(changes, present, hidden, screen):
 
 
 def _apply(way, changes, options, screen, note):
-    """Roots first, because they can fail far from the speaker; then write it all. False when nothing was to be done."""
+    """Fetch the roots, which can fail far from the speaker; then write it all. False when nothing was to be done."""
     found = []
     if options.renew_roots or options.root or any(key in changes for key in ("bot_id", "token", "cloud_url")):
         found = _find_roots(way, changes, options, note)
@@ -392,12 +394,12 @@ def _apply(way, changes, options, screen, note):
         screen.print("nothing to change")
         return False
     with _uninterrupted(note):
-        if changes:
-            way.write(changes)
         for root in found:
             way.put_root(root)
         if found and len(found) < 2:
             way.remove_root("cloud-spare.der")  # of an earlier cloud
+        if changes:
+            way.write(changes)  # last: a speaker that has waited for its settings starts at once
     if changes:
         screen.print("written: " + ", ".join(sorted(changes)), markup=False)
     for root in found:
@@ -491,9 +493,9 @@ def _reset(way, options, screen, note):
     return 0
 
 
-def _follow(port, screen, note):
+def _follow(port, restarted_s, screen, note):
     note("restarting; Ctrl-C stops watching, the settings are written")
-    status = follow.until_online(port, note)
+    status = follow.until_online(port, note, restarted_s=restarted_s)
     wifi = status.get("wifi") or {}
     screen.print(
         "online: Wi-Fi %s, %s, %s dBm. Press the button and talk."

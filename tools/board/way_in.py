@@ -11,6 +11,7 @@ import json
 
 from tools import ToolError
 from tools.board.console import Console, NoConsole, Refused
+from tools.board.follow import UNPROVISIONED
 
 CONFIG_PATH = "/config.json"
 ROOTS_FOLDER = "/tls_roots"
@@ -37,12 +38,14 @@ class ConsoleWay:
     def __init__(self, console):
         self._console = console
         self.port = console.port
+        # Without whole settings it waits for them, and starts by itself when they have come.
+        self._is_blank = console.ask({"do": "status"}).get("state") == UNPROVISIONED
 
     def read(self):
         try:
             shown = self._console.ask({"do": "config"})["config"]
         except Refused:
-            return {}, set()  # it waits for its first settings, or cannot read those it has
+            return {}, set()  # it cannot read those it has
         hidden = {key for key, value in shown.items() if value == HIDDEN}
         values = {key: value for key, value in shown.items() if key not in hidden}
         if isinstance(values.get("cloud_url"), str) and values["cloud_url"].endswith(_URL_HIDDEN):
@@ -69,7 +72,8 @@ class ConsoleWay:
             pass  # there is none of that name
 
     def restart(self):
-        self._console.ask({"do": "restart"})
+        if not self._is_blank:
+            self._console.ask({"do": "restart"})
         self.close()
 
     def close(self):

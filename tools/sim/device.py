@@ -85,6 +85,7 @@ def set_up_person(here, settings):
     except OSError:
         name = DEFAULT_BOARD
     board = getattr(__import__("boards." + name), name).BOARD
+    here.mic_slot = board["mic"].get("slot", "left")
     for key in ("button", "volume_up", "volume_down"):
         pins = board.get(key)
         if pins:

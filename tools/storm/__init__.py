@@ -13,3 +13,7 @@
 
 The same seed gives the same bytes and the same trace on any machine.
 """
+
+from tools.storm.standins import install
+
+install()

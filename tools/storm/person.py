@@ -24,7 +24,7 @@ class Person:
         self._clock = clock
         self._rng = rng
         self._mode = mode
-        self._is_patient = False
+        self.is_patient = False
         self._program = None
         self._waiting = None  # Until
         self._serial = 0  # of the wait under way: makes late wake-ups void
@@ -40,7 +40,7 @@ class Person:
 
     def calm_down(self):
         """From now on: one plain question after the other, and each answer is heard to its end."""
-        self._is_patient = True
+        self.is_patient = True
         self.release()
         self._program = self.live()
         self._waiting = None
@@ -107,11 +107,11 @@ class Person:
     def _ask(self):
         rng = self._rng
         yield rng.randint(150, 2500)
-        if rng.random() < 0.06 and not self._is_patient:
+        if rng.random() < 0.06 and not self.is_patient:
             yield from self._fumble()
             return
         yield from self._question(rng.randint(400, 3500))
-        if not self._is_patient and rng.random() < 0.35:
+        if not self.is_patient and rng.random() < 0.35:
             yield from self._interrupt()
         else:
             yield Until(("idle", "offline", "standby"), 45_000)
@@ -176,18 +176,18 @@ class Person:
         self.talk(rng.randint(700, 3000))
         yield Until(("thinking",), 8000)
         which = rng.random()
-        if which < 0.2 and not self._is_patient:
+        if which < 0.2 and not self.is_patient:
             yield Until(("speaking",), 15_000)
             yield rng.randint(100, 2500)
             self.talk(rng.randint(700, 2500))
-        elif which < 0.35 and not self._is_patient:
+        elif which < 0.35 and not self.is_patient:
             yield Until(("speaking", "thinking"), 15_000)
             yield rng.randint(0, 2500)
             yield from self._click()
         else:
             yield Until(("speaking",), 20_000)
             yield Until(("listening", "idle", "offline", "standby"), 30_000)
-        if rng.random() < 0.08 and not self._is_patient:
+        if rng.random() < 0.08 and not self.is_patient:
             yield from self._click()
 
     def _click(self):

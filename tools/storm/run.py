@@ -10,6 +10,7 @@ from array import array
 
 import numpy
 
+from firmware import trace as tr
 from tools.cloud import protocol
 from tools.storm import checks, plans, standins
 from tools.storm.cloud_end import CloudEnd, Portal
@@ -38,20 +39,30 @@ _PACINGS = (
 
 
 class Job:
-    """What a run is made from. settings: of config.json, over those that the seed draws; faults: plans.Planned, or
-    None to draw them."""
+    """What a run is made from.
 
-    def __init__(self, seed, plan="all", minutes=5.0, faults=None, settings=None):
+    faults      list of plans.Planned; None: drawn from plan and seed
+    settings    of config.json, over those that the seed draws
+    answer_ms   (least, most) length of an answer, None: as the stage has it
+    is_patient  nobody interrupts
+    """
+
+    def __init__(self, seed, plan="all", minutes=5.0, faults=None, settings=None, answer_ms=None, is_patient=False):
         self.seed = seed
         self.plan = plan
         self.minutes = minutes
+        self.is_drawn = faults is None
         self.faults = plans.draw(plan, seed, minutes) if faults is None else faults
         self.settings = settings or {}
+        self.answer_ms = answer_ms
+        self.is_patient = is_patient
 
     def command(self):
         """One line that runs it again."""
-        text = "python -m tools storm --seed %d --plan %s --minutes %g --one" % (self.seed, self.plan, self.minutes)
-        return text
+        text = "python -m tools storm --seed %d --runs 1 --minutes %g" % (self.seed, round(self.minutes, 4))
+        if self.is_drawn:
+            return "%s --plan %s" % (text, self.plan)
+        return '%s --faults "%s"' % (text, " ".join(fault.written() for fault in self.faults))
 
 
 def draw_settings(rng):
@@ -79,9 +90,8 @@ def draw_settings(rng):
 class Run:
     """The parts, and the record of what happened. `result()` after `play()`."""
 
-    def __init__(self, job, checkers=None, keeps_timeline=True, prepare=None):
+    def __init__(self, job, checkers=None, prepare=None):
         """prepare(run): called when all is made, before it begins (tests break parts here)."""
-        standins.install()
         from firmware import boards, config
         from simworld import world
 
@@ -101,10 +111,13 @@ class Run:
         self.world.ear = self.room
         standins.fresh(self.world)
         self.stage = Stage(self._chance("stage"))
+        if job.answer_ms is not None:
+            self.stage.answer_ms = job.answer_ms
         self.network = Network(self.clock, self.loop, self._chance("network"), self._answer)
         self.world.on_wifi = self.network.set_wifi
         self.cloud = protocol.Cloud(self.stage, self._chance("cloud"), TOKEN, unix_ms=UNIX_START_S * 1000)
         self.person = Person(self.world, self.room, self.clock, self._chance("person"), self.config.mode)
+        self.person.is_patient = job.is_patient
         self.start_ticks = self.rng.choice((0, _TICKS_PERIOD - 30_000, self.rng.randrange(_TICKS_PERIOD)))
         self.violations = []  # (t_ms, number, text)
         self.lines = []  # reports, the newest
@@ -116,10 +129,11 @@ class Run:
         self.network_faults = 0  # under way
         self.disturbances = 0  # how often one began or ended
         self.collect_ms = _COLLECT_MS
+        self.recoveries_ms = []  # from the end of the last fault under way until the link was up again
+        self._down_since_ms = None
         self.turns = []  # `turn` reports with t_ms of the clock
         self.states = []  # (t_ms, state)
-        self.counts = {"turns": 0, "answered": 0, "interrupted": 0, "failed": 0, "cut": 0, "discarded": 0,
-                       "underruns": 0, "reconnects": 0, "gone_back": 0}  # fmt: skip
+        self.counts = dict.fromkeys(("turns", "answered", "interrupted", "failed", "cut", "discarded", "underruns"), 0)
         self._digest = hashlib.blake2b(digest_size=16)
         self._end = None
         self._hooks = None
@@ -213,6 +227,9 @@ class Run:
             self.stop()
 
     def _on_trace(self, code, arg):
+        if code == tr.LINK_UP and self._down_since_ms is not None:
+            self.recoveries_ms.append(self.clock.now_ms - self._down_since_ms)
+            self._down_since_ms = None
         self._digest.update(b"%d %d %d\n" % (self.clock._now_us, code, arg))
         if self._hooks is not None:
             self._tell("on_trace", code, arg)
@@ -339,6 +356,8 @@ class Run:
         if end is not None:
             end()
         self._count_disturbance(planned, -1)
+        if not self.active_faults and not self.speaker.connector.is_up:
+            self._down_since_ms = self.clock.now_ms
         shown[1] = self.clock.now_ms
         self._faults_left -= 1
         if not self._faults_left:

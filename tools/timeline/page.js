@@ -136,7 +136,7 @@ function blocks(times, end, from, to, width) {
   return out;
 }
 
-/** A row for each span [begin, end, ...] so that none lies over another; what needs more than `most` shares the last. */
+/** A row for each span [begin, end, ...] so that none lies over another; with more than `most` the last is shared. */
 function stack(spans, most) {
   const ends = [];
   return spans.map(([begin, end]) => {
@@ -234,7 +234,9 @@ const EVENT_KINDS = ["you", "pipit", "error", "warning", "cloud", "link"];
 const FIRST_ROWS = 200;
 const MANY_EVENTS = 250;
 const FAR_MS_PER_PX = 100;
-const CHAR_PX = 6.1; // of the charts' small type, a little more than it mostly is
+const CHART_FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'; // as in page.css
+const CHAR_PX = 6.1; // of it, where it cannot be measured
+const BOLD = 1.1; // what is said is written in bold
 
 function stateClass(name) {
   if (STATES.includes(name)) return "st-" + name;
@@ -266,7 +268,8 @@ class Boxes {
 }
 
 function rect(x, y, width, height, kind) {
-  return `<rect x="${x.toFixed(1)}" y="${y}" width="${Math.max(0, width).toFixed(1)}" height="${height}" class="${kind}"/>`;
+  const wide = Math.max(0, width).toFixed(1);
+  return `<rect x="${x.toFixed(1)}" y="${y}" width="${wide}" height="${height}" class="${kind}"/>`;
 }
 
 function text(x, y, content, kind, anchor) {
@@ -274,10 +277,29 @@ function text(x, y, content, kind, anchor) {
   return `<text x="${x.toFixed(1)}" y="${y}" class="${kind}"${end}>${escapeText(content)}</text>`;
 }
 
+let ruler;
+
+/** Pixels that a text of the charts takes. */
+function textWidth(content) {
+  if (ruler === undefined) {
+    const canvas = document.createElement("canvas");
+    ruler = (canvas.getContext && canvas.getContext("2d")) || null;
+    if (ruler) ruler.font = CHART_FONT;
+  }
+  return ruler ? ruler.measureText(content).width : content.length * CHAR_PX;
+}
+
+/** The text, or as much of it as fits with an ellipsis, or nothing. */
 function cut(content, px) {
-  const most = Math.floor(px / CHAR_PX);
-  if (content.length <= most) return content;
-  return most < 3 ? "" : content.slice(0, most - 1) + "…";
+  if (textWidth(content) <= px) return content;
+  let least = 0;
+  let most = content.length;
+  while (least < most) {
+    const middle = (least + most + 1) >> 1;
+    if (textWidth(content.slice(0, middle) + "…") <= px) least = middle;
+    else most = middle - 1;
+  }
+  return least < 2 ? "" : content.slice(0, least) + "…";
 }
 
 function element(name, kind, content) {
@@ -349,7 +371,8 @@ class Chart {
     svg.addEventListener("pointerdown", (event) => this.onDown(event));
     svg.addEventListener("pointermove", (event) => this.onMove(event));
     for (const name of ["pointerup", "pointercancel"]) svg.addEventListener(name, (event) => this.onUp(event));
-    svg.addEventListener("pointerleave", () => this.hover(null));
+    // A finger that is lifted leaves the hair where it was, to be read.
+    svg.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.hover(null));
     svg.addEventListener("keydown", (event) => this.onKey(event));
     svg.addEventListener("dblclick", (event) => this.zoom(0.25, this.timeAt(event)));
     const seek = (event) => {
@@ -625,7 +648,8 @@ class Chart {
       let last = x;
       while (last + 1 < this.width && heights[last + 1] === heights[x]) last++;
       const h = (heights[x] / TOP) * half;
-      path.push(`M${this.gutter + x} ${(middle - h).toFixed(1)}h${last + 1 - x}v${(2 * h).toFixed(1)}h${x - last - 1}z`);
+      const wide = last + 1 - x;
+      path.push(`M${this.gutter + x} ${(middle - h).toFixed(1)}h${wide}v${(2 * h).toFixed(1)}h${-wide}z`);
       x = last;
     }
     return this.drawBase(middle) + `<path class="${kind}" d="${path.join("")}"/>`;
@@ -658,9 +682,10 @@ class Chart {
     }
     const right = this.gutter + this.width;
     const area = `<path class="ring" d="M${this.gutter} ${base}${upper.join("")}L${right} ${base}z"/>`;
-    const share = ring.scale === this.data.ring.capacity ? `of ${bytesText(ring.scale)}` : `up to ${bytesText(ring.scale)}`;
-    return this.drawBase(base) + area + `<path class="ring-line" d="${back.join("")}"/>` + this.drawUnderruns(lane)
-      + (this.isNarrow ? text(right, lane.y - 3, share, "note", "end") : text(this.gutter - 8, lane.y + 38, share, "note", "end"));
+    const share = (ring.scale === this.data.ring.capacity ? "of " : "up to ") + bytesText(ring.scale);
+    const note = this.isNarrow ? [right, lane.y - 3] : [this.gutter - 8, lane.y + 38];
+    const line = `<path class="ring-line" d="${back.join("")}"/>`;
+    return this.drawBase(base) + area + line + this.drawUnderruns(lane) + text(...note, share, "note", "end");
   }
 
   draw_turns(lane) {
@@ -717,8 +742,8 @@ class Chart {
     if (isMany) wishes = wishes.filter((_, at) => at % Math.ceil(wishes.length / 40) === 0);
     wishes.sort((a, b) => a.rank - b.rank || a.x - b.x);
     for (const wish of wishes) {
-      wish.text = cut(wish.name, Math.min(this.isNarrow ? 250 : 420, this.width - 8));
-      wish.wide = wish.text.length * CHAR_PX + 10;
+      wish.text = cut(wish.name, Math.min(this.isNarrow ? 230 : 400, this.width - 40));
+      wish.wide = textWidth(wish.text) * BOLD + 10;
       wish.isLeft = wish.x + wish.wide > right && wish.x - wish.wide >= this.gutter;
       wish.left = wish.isLeft ? wish.x - wish.wide : Math.max(this.gutter, Math.min(wish.x, right - wish.wide));
     }
@@ -733,7 +758,8 @@ class Chart {
       texts.push(wish.isLeft ? text(wish.x - 3, y, wish.text, kind, "end") : text(wish.left + 3, y, wish.text, kind));
     });
     if (isMany) {
-      texts.push(text(this.gutter + 3, lane.y + 16 + 15 * (rows - 1), `${seen.length} events: zoom in to read them`, "note"));
+      const hint = `${seen.length} events: zoom in to read them`;
+      texts.push(text(this.gutter + 3, lane.y + 1 + 15 * rows, hint, "note"));
     }
     return threads.join("") + texts.join("");
   }
@@ -757,7 +783,8 @@ class Chart {
       if (t < this.view[0] || t > this.view[1]) return "";
       const x = this.x(t);
       return `<line class="violation" x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="14" y2="${this.height}"/>`
-        + `<path class="violation-flag" d="M${x.toFixed(1)} 12l-6 8h12z"/>` + text(x + 8, 21, "invariant " + number, "violation-name");
+        + `<path class="violation-flag" d="M${x.toFixed(1)} 12l-6 8h12z"/>`
+        + text(x + 8, 21, "invariant " + number, "violation-name");
     }).join("");
   }
 
@@ -770,13 +797,16 @@ class Chart {
     for (const [x0, x1, at] of blocks(t, this.end, this.start, this.end, this.width)) {
       boxes.add(this.gutter + x0, 20, x1 - x0, 6, stateClass(names[i[at]]));
     }
-    for (const [levels, track, kind] of [[this.mic, this.data.mic, "mic"], [this.speaker, this.data.speaker, "speaker"]]) {
-      columns(levels, this.start, track.step, this.start, this.end, this.width).forEach((level, at) => {
+    for (const [levels, kind] of [[this.mic, "mic"], [this.speaker, "speaker"]]) {
+      const step = this.data[kind].step;
+      columns(levels, this.start, step, this.start, this.end, this.width).forEach((level, at) => {
         const height = Math.round((level / TOP) * 140) / 10;
         if (height) boxes.add(this.gutter + at, 18 - height, 1, height, kind);
       });
     }
-    for (const [begin, end] of this.data.faults) boxes.add(x(begin), 27, Math.max(1, (end - begin) * scale), 3, "fault");
+    for (const [begin, end] of this.data.faults) {
+      boxes.add(x(begin), 27, Math.max(1, (end - begin) * scale), 3, "fault");
+    }
     for (const [at] of this.data.underruns) boxes.add(x(at), 1, 1, 5, "underrun");
     for (const [at] of this.data.violations) boxes.add(x(at) - 1, 0, 2, 34, "violation-line");
     const caption = this.isNarrow ? "" : text(this.gutter - 8, 18, "whole run", "caption", "end");
@@ -806,7 +836,7 @@ class Chart {
       return;
     }
     const x = this.x(t);
-    this.over.innerHTML = `<line class="cursor" x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="14" y2="${this.height}"/>`;
+    this.over.innerHTML = `<path class="cursor" d="M${x.toFixed(1)} 14V${this.height}"/>`;
     this.tip.replaceChildren();
     for (const [name, value, kind] of this.facts(t)) {
       const line = element("div", kind || "");
@@ -921,7 +951,8 @@ const TURN_COLUMNS = [
     (turn) => between(turn, "first_delta_ms", "first_sample_ms"), plain],
   ["heard after ms", "from the end of the question to the first sample of the answer: what the person waits",
     (turn) => between(turn, "release_ms", "first_sample_ms"), plain],
-  ["answer ms", "from its first sample to its last", (turn) => between(turn, "first_sample_ms", "last_sample_ms"), plain],
+  ["answer ms", "from its first sample to its last",
+    (turn) => between(turn, "first_sample_ms", "last_sample_ms"), plain],
   ["underruns", "silences inside the answer", (turn) => turn.underruns, plain],
   ["silent ms", "how long they were together", (turn) => turn.underrun_ms, plain],
   ["cut bytes", "given up because the ring was full", (turn) => turn.bytes_cut, plain],

@@ -14,7 +14,14 @@ from counter import count
 MIC_BYTES = 640
 _DELTA_MS = 60
 _BLOCK_FRAMES = 256
-_CHAT_ID = "7500000000000000001"
+_DELTA_HEAD = (
+    b'{"id":"7500000000000000003","event_type":"conversation.audio.delta","data":{"id":"7500000000000000002",'
+    b'"conversation_id":"7500000000000000004","role":"assistant","type":"answer","content":"'
+)
+_DELTA_TAIL = (
+    b'","content_type":"audio","chat_id":"7500000000000000001"},'
+    b'"detail":{"logid":"20250101000000ABCDEF0123456789ABCD"}}'
+)
 
 
 def tone(n_samples, step):
@@ -117,13 +124,13 @@ def up_baseline(codec_name, gain_q8):
 
 def delta(audio):
     """A message of the cloud, its members in the documented order."""
-    content = binascii.b2a_base64(audio).strip().decode()
-    return (
-        '{"id":"7500000000000000003","event_type":"conversation.audio.delta","data":{"id":"7500000000000000002",'
-        '"conversation_id":"7500000000000000004","role":"assistant","type":"answer","content":"%s",'
-        '"content_type":"audio","chat_id":"%s"},"detail":{"logid":"20250101000000ABCDEF0123456789ABCD"}}'
-        % (content, _CHAT_ID)
-    ).encode()
+    content = binascii.b2a_base64(audio)
+    at = len(_DELTA_HEAD)
+    message = bytearray(at + len(content) - 1 + len(_DELTA_TAIL))  # few copies: this heap is small
+    message[:at] = _DELTA_HEAD
+    message[at : -len(_DELTA_TAIL)] = memoryview(content)[:-1]
+    message[-len(_DELTA_TAIL) :] = _DELTA_TAIL
+    return message
 
 
 class Down:

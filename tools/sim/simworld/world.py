@@ -179,6 +179,7 @@ class World:
         self.button_pin = None
         self.button_moved_ms = -1000
         self.volume_pins = {}  # "up"/"down" -> pin
+        self.mic_slot = "left"  # in which the microphone talks; the other one is silent
         self.watchdog_us = 0  # 0: none was started
         self._watchdog_fed_us = 0
         self.rtc_memory = bytes.fromhex(rtc_memory)

@@ -522,6 +522,10 @@ class _Receiver(_Bus):
         block = self._blocks[descriptor]
         step = self._sample_bytes
         at = 0
+        if self._world.mic_slot == "right":
+            if self._channels == 1:
+                return  # mono is the left slot
+            at = step // 2
         if self._bits == 16:
             for i in range(0, 2 * _BLOCK_FRAMES, 2):
                 high = block[i + 1]

@@ -22,6 +22,7 @@ _REACH = FIR_TAPS // 2
 _HEAD_SLACK = 45 * _PER_MS  # a frame, a DMA block and a poll: how late the first frame behind a press may begin
 _PREROLL_SLACK = 200 * _PER_MS
 _MIC_OPEN_SLACK_MS = 600
+_BOOK_MS = 400
 _SKIP = 18  # coded samples behind a hole that the low-pass smears: half its taps
 _NEEDLE = 64
 
@@ -44,7 +45,8 @@ class Stream:
         self.recording = None
         self.at = None  # sample that comes next; None: not known
         self.first = None
-        self.frames = 0
+        self.hole = None  # sample that would come next if nothing were missing; None: there is no hole
+        self.hole_from = 0
 
 
 class Questions(Check):
@@ -55,6 +57,9 @@ class Questions(Check):
         self._codec = run.config.uplink_codec
         self._expected = self._pcm if self._codec == "pcm" else self._coded
         self._codes = None if self._codec == "pcm" else _code_table(_ENCODERS[self._codec])
+        self._step = 1 if self._codes is None else 2  # samples of the microphone for each item of the wire
+        self._needle_least = _NEEDLE if self._codes is None else _NEEDLE + _SKIP
+        self._holes = []  # (t_ms, sample, samples missing, is it free talk) that nobody has counted yet
         self._silence = 0 if self._codes is None else self._codes[0]
         self._streams = {}  # far end -> Stream
         self._recordings = []
@@ -110,22 +115,24 @@ class Questions(Check):
 
     def _take(self, stream, wire):
         frame = numpy.frombuffer(wire, numpy.int16 if self._codes is None else numpy.uint8)
-        stream.frames += 1
-        step = len(frame) if self._codes is None else 2 * len(frame)
         if stream.recording is None:
             self._begin(stream, frame)
         elif stream.at is not None:
             self._follow(stream, frame)
+        elif stream.hole is not None:
+            self._end_hole(stream, frame, 0)
         else:
-            stream.at = self._find(frame, stream.recording.press - 500 * _PER_MS, self._now())
+            stream.at = self._find(frame, 0, stream.recording.press - 500 * _PER_MS, self._now())
         if stream.at is not None:
-            stream.at += step
+            stream.at += self._step * len(frame)
+        elif stream.hole is not None:
+            stream.hole += self._step * len(frame)
 
     def _begin(self, stream, frame):
         """The first frame of a question: whose is it?"""
         for recording in reversed(self._recordings):
             first = recording.press - self.run.config.preroll_ms * _PER_MS - _PREROLL_SLACK
-            at = self._find(frame, max(self.run.room.oldest, first), recording.press + 4000 * _PER_MS)
+            at = self._find(frame, 0, max(self.run.room.oldest, first), recording.press + 4000 * _PER_MS)
             if at is not None:
                 break
         else:
@@ -170,30 +177,53 @@ class Questions(Check):
         return True
 
     def _resume(self, stream, frame):
-        """A frame that does not go on where the last one ended: what lies between must have been counted."""
-        at = self._find(frame, self.run.room.oldest, self._now())
-        if at is None:
-            if self._codes is not None and self._restarts and self._is_near_restart(stream.at):
-                stream.at += 2 * len(frame)
-                return
-            self.violate("a frame was sent that the microphone never heard so")
-            return
-        gap = at - stream.at
-        if gap < 0:
-            self.violate("%d samples were sent twice" % -gap)
-        elif not self._is_counted(stream, stream.at, at):
-            self.violate("%d samples of a question were not sent and not counted" % gap)
-        stream.at = at
+        """A frame goes on where the last one ended up to some item only: behind it there is a hole."""
+        expected = self._expected(stream.at, len(frame))
+        n = min(len(frame), len(expected))
+        same = frame[:n] == expected[:n]
+        first_wrong = n if same.all() else int(numpy.argmin(same))
+        stream.hole = stream.at  # where the next item would stand if nothing were missing
+        stream.hole_from = stream.at + self._step * first_wrong
+        stream.at = None
+        self._end_hole(stream, frame, first_wrong)
 
-    def _is_counted(self, stream, first, end):
-        missing = end - first
+    def _end_hole(self, stream, frame, skipped):
+        """Look for the items of `frame` behind `skipped`; too few of them, and the next frame must tell."""
+        at = self._find(frame, skipped, self.run.room.oldest, self._now())
+        if at is None:
+            if len(frame) - skipped >= self._needle_least:
+                self.violate("a frame was sent that the microphone never heard so")
+            return
+        missing = at - stream.hole
+        if missing < 0:
+            self.violate("%d samples were sent twice" % -missing)
+        elif missing:
+            self._holes.append((self.run.clock.now_ms, stream.hole_from, missing, stream.recording.is_stream))
+            self._check_holes()
+        stream.at = at
+        stream.hole = None
+
+    def on_tick(self):
+        if self._holes:
+            self._check_holes()
+
+    def _check_holes(self):
+        """The DMA's own book of what it lost is written when the lost block is used again: a little later."""
+        for hole in list(self._holes):
+            t_ms, first, missing, is_stream = hole
+            if self._is_counted(first, missing, is_stream):
+                self._holes.remove(hole)
+            elif self.run.clock.now_ms - t_ms > _BOOK_MS:
+                self.violate("%d samples of a question were not sent and not counted" % missing)
+
+    def _is_counted(self, first, missing, is_stream):
         for a, b in self._lost:
-            missing -= max(0, min(b, end) - max(a, first))
-        if missing <= _REACH + 1 and missing >= -_REACH - 1:
+            missing -= max(0, min(b, first + missing + _FRAME) - max(a, first - _FRAME))
+        if missing <= 0:
             return True
-        if self._is_near_restart(first) or self._is_near_restart(end):
+        if self._is_near_restart(first):
             return True
-        if stream.recording.is_stream and missing % _FRAME == 0:
+        if is_stream and missing % _FRAME == 0:
             dropped = self.run.speaker.uplink.dropped_frames
             if missing // _FRAME <= dropped - self._dropped_seen:
                 self._dropped_seen += missing // _FRAME
@@ -211,13 +241,14 @@ class Questions(Check):
         utterance = far.link._utterance
         if utterance is not None:
             self.spans[utterance.number] = (stream.first, stream.at)
-        if stream.first > recording.press + _HEAD_SLACK and not self._is_counted(stream, recording.press, stream.first):
-            ms = (stream.first - recording.press) // _PER_MS
+        late = stream.first - recording.press
+        if late > _HEAD_SLACK and not self._is_counted(recording.press, late, False):
+            ms = late // _PER_MS
             self.violate("the first %d ms behind the press are missing in question %d" % (ms, recording.number))
         release = recording.release
         if release is None:
             self.violate("question %d was completed before it ended" % recording.number)
-        elif stream.at < release and not self._is_counted(stream, stream.at, release):
+        elif stream.at < release and not self._is_counted(stream.at, release - stream.at, False):
             ms = (release - stream.at) // _PER_MS
             self.violate("the last %d ms before the release are missing in question %d" % (ms, recording.number))
         elif stream.at > release + (self.run.config.tail_ms + _MIC_OPEN_SLACK_MS) * _PER_MS:
@@ -239,24 +270,21 @@ class Questions(Check):
             total += tap * (heard[m - 2 * i - 1] + heard[m + 2 * i + 1])
         return self._codes[numpy.clip(total >> 14, -32768, 32767) & 0xFFFF]
 
-    def _find(self, frame, first, end):
-        """The sample at which `frame` begins, looked for from first to end; None."""
+    def _find(self, frame, skipped, first, end):
+        """The sample at which `frame` begins if its items behind `skipped` are found from first to end; None."""
         end = min(end, self.run.room.heard_until)
         first = max(first, self.run.room.oldest)
-        if end - first < len(frame):
+        if self._codes is not None:
+            skipped += _SKIP
+        needle = frame[skipped : skipped + 2 * _NEEDLE]
+        if len(needle) < _NEEDLE or _is_constant(needle) or end - first < 4 * len(frame):
             return None
         if self._codes is None:
-            needle = frame[:_NEEDLE]
-            if _is_constant(needle):
-                return None
-            return _place(self._pcm(first, end - first), needle, first, 0, 1)
-        needle = frame[_SKIP : _SKIP + 2 * _NEEDLE]
-        if len(needle) < _NEEDLE or _is_constant(needle):
-            return None
+            return _place(self._pcm(first, end - first), needle, first, skipped, 1)
         first += _REACH
         n = (end - first - _REACH) // 2 - 1
         for parity in (0, 1):
-            at = _place(self._coded(first + parity, n), needle, first + parity, _SKIP, 2)
+            at = _place(self._coded(first + parity, n), needle, first + parity, skipped, 2)
             if at is not None:
                 return at
         return None

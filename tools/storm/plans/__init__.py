@@ -13,6 +13,7 @@ span, from which the seed draws, a tuple of choices of another type, or one valu
 the fault names its own `for_ms`. `run` is run.Run: clock, network, stage, cloud, world, room, person, speaker, loop.
 """
 
+import ast
 import importlib
 import random
 
@@ -71,18 +72,31 @@ class Planned:
 
     @property
     def kind(self):
+        _load()  # it may have come from another process
         return KINDS[self.name]
-
-    def to_dict(self):
-        return {"at_ms": self.at_ms, "name": self.name, "parameters": self.parameters}
-
-    @classmethod
-    def from_dict(cls, values):
-        return cls(values["at_ms"], values["name"], values["parameters"])
 
     def text(self):
         shown = " ".join("%s=%s" % item for item in sorted(self.parameters.items()))
         return "%s %s" % (self.name, shown) if shown else self.name
+
+    def written(self):
+        """One word that parsed() reads: stall@12000:for_ms=3000"""
+        return "%s@%d:%s" % (self.name, self.at_ms, ",".join("%s=%s" % item for item in sorted(self.parameters.items())))
+
+    @classmethod
+    def parsed(cls, text):
+        """KeyError: no such fault; ValueError: not the form of written()."""
+        _load()
+        head, _, tail = text.partition(":")
+        name, _, at_ms = head.partition("@")
+        parameters = {}
+        for part in tail.split(",") if tail else ():
+            key, _, value = part.partition("=")
+            parameters[key] = ast.literal_eval(value) if value in ("True", "False") or value.lstrip("-").isdigit() else value
+        missing = set(KINDS[name].parameters) - set(parameters)
+        if missing:
+            raise ValueError("%s lacks %s" % (name, ", ".join(sorted(missing))))
+        return cls(int(at_ms), name, parameters)
 
 
 def names():
