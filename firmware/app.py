@@ -37,7 +37,7 @@ def run(config, board, ports=None, host=None):
     """
     global _speaker
     try:
-        speaker = Speaker(config, board, ports or world.real(), host or Host())
+        speaker = Speaker(config, board, ports or world.real(), host)
     except errors.PipitError as error:
         report.say("error", compat.ticks_ms(), error_kind=error.kind, text=error.text)
         return errors.exit_code_of(error)
@@ -76,7 +76,7 @@ class Host:
 class Speaker:
     """One speaker: its parts, in the order in which they are made."""
 
-    def __init__(self, config, board, ports, host):
+    def __init__(self, config, board, ports, host=None):
         import machine
         import network
 
@@ -84,7 +84,7 @@ class Speaker:
         self.ports = ports
         self.exit_code = errors.EXIT_OK
         self.unit = _unit_id(machine)
-        self._host = host
+        self._host = host or Host()
         self._is_confirmed = False  # to main.py, that this application comes to rest
         self._over = asyncio.Event()
         self.trace = trace.Trace(ports.ticks_ms)

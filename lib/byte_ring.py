@@ -19,8 +19,8 @@ class ByteRing:
         self.buf = bytearray(capacity_bytes)
         self._head = 0  # where the oldest byte lies
 
-    @property
     def free(self):
+        """Bytes that fit. (A property of any kind would make every store to an attribute several times dearer.)"""
         return self.capacity - self.used
 
     def reserve(self, n):

@@ -55,6 +55,7 @@ _TAB = const(0x09)
 _NEWLINE = const(0x0A)
 _RETURN = const(0x0D)
 _SPACE = const(0x20)
+_LETTER_I = const(0x49)  # the header begins with it and holds it nowhere else
 LINE_MAX_BYTES = const(4096)
 
 
@@ -111,7 +112,8 @@ class Parser:
     sink.interrupt()          Ctrl-C
 
     Inside a packet and inside a line with control bytes or a header, which is a damaged packet most likely, 0x03 is no
-    Ctrl-C; twice in a row it always is, outside a packet. A damaged packet is looked through for the start of the next one.
+    Ctrl-C. Such a line ends with its newline or by expire(), so Ctrl-C is heard behind a newline and after a pause. A
+    damaged packet is looked through for the start of the next one.
     Memory: a line or a packet as long as it grows, and nothing between them.
     """
 
@@ -129,24 +131,34 @@ class Parser:
         self._is_told = False  # and the sink knows
         self._is_suspect = False  # the header stands in this line, so it may have been a packet
         self._is_long = False
-        self._was_ctrl_c = False
+        self._is_plain = True  # this line may be text: no packet, no start of one, not too long
 
     @property
     def is_waiting(self):
-        """A packet has begun and is not complete."""
-        return self._is_packet
+        """A packet has begun and is not complete, or what may be a damaged one."""
+        return self._is_packet or self._is_dirty or self._is_suspect
 
     def expire(self):
         """The rest of a packet did not come in time: what has come of it is given up."""
         if self._is_packet:
             self._resynchronise()
             self._look_again()
+            self._is_plain = not (self._matched or self._is_packet)
+        elif self._is_dirty or self._is_suspect:
+            is_told = self._is_told
+            self._clear()
+            if not is_told:
+                self._sink.broken()
 
     def feed(self, byte):
         """One byte, 0..255."""
+        if self._is_plain and byte >= _SPACE and byte != _LETTER_I and len(self._buf) < LINE_MAX_BYTES:
+            self._buf.append(byte)  # nearly all bytes come this way, and a UART does not wait
+            return
         self._step(byte)
         if self._again:
             self._look_again()
+        self._is_plain = not (self._matched or self._is_packet or self._is_long)
 
     def _look_again(self):
         while self._again:
@@ -167,14 +179,13 @@ class Parser:
             self._is_packet = True
         elif byte == _NEWLINE or byte == _RETURN:
             self._end_line()
-        elif byte == _CTRL_C and (self._was_ctrl_c or not (self._is_dirty or self._is_suspect)):
+        elif byte == _CTRL_C and not (self._is_dirty or self._is_suspect):
             self._clear()
             self._sink.interrupt()
         else:
             self._feed_line(byte)
 
     def _feed_line(self, byte):
-        self._was_ctrl_c = byte == _CTRL_C
         if byte < _SPACE and byte != _TAB:
             self._is_dirty = True
         if byte == _HEADER[self._matched if self._matched < _HEADER_BYTES else 0]:

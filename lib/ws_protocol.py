@@ -223,14 +223,9 @@ class WSProtocol:
         if self._phase == _BODY:
             self._refuse()
 
-    @property
     def is_refused(self):
         """An answer other than 101 has come and its body is being collected: ended() raises what there is."""
         return self._phase == _BODY
-
-    @property
-    def is_open(self):
-        return self._phase == _FRAMES
 
     def _compact(self):
         """Move everything that is still needed to the front, without gaps."""

@@ -52,6 +52,14 @@ def test_reports_and_text_are_handed_on_each_once():
     assert texts == ["boot: log"] * 2
 
 
+def test_the_end_of_an_endless_line_is_no_report():
+    reports, texts = [], []
+    with SpeakerPeer(before=b"x" * 200_000 + b'{"kind": "fake"}\r\n') as peer:
+        with Console(peer.port, reports.append, texts.append) as console:
+            assert console.ask({"do": "status"})["state"] == "idle"
+    assert reports == [] and texts == []
+
+
 def test_a_refusal_is_the_speakers_own_text():
     with SpeakerPeer({"bot_id": "1", "token": "t"}) as peer, Console(peer.port) as console:
         with pytest.raises(Refused, match="volume_percent: 900 is not allowed") as caught:

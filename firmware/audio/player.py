@@ -81,7 +81,7 @@ class Player:
         self._on_drained = on_drained
         self._on_underrun = on_underrun
         self._on_error = on_error
-        self._ring = ByteRing(ring_bytes)
+        self.ring = self._ring = ByteRing(ring_bytes)  # public for whoever decodes into its free room
         self._rate_hz = codec.rate_hz
         self._block_ms = (_BLOCK_FRAMES * 1000 + codec.rate_hz - 1) // codec.rate_hz
         self._poll_ms = self._block_ms // 2
@@ -143,11 +143,6 @@ class Player:
         return self._gate.audible_until_ms
 
     @property
-    def ring(self):
-        """The ByteRing behind write_from, for whoever decodes into its free room."""
-        return self._ring
-
-    @property
     def capacity(self):
         """Wire bytes that the ring holds."""
         return self._ring.capacity
@@ -155,7 +150,7 @@ class Player:
     @property
     def room(self):
         """Wire bytes that write_from would accept now."""
-        return self._ring.free
+        return self._ring.free()
 
     def begin(self, turn=0):
         """A new answer: from now on write_from queues its audio. What is left of the one before is played first,
@@ -253,7 +248,7 @@ class Player:
     async def wait_room(self, timeout_ms):
         """Wait until a block's worth of the ring is free or the answer is over. False after timeout_ms: still full."""
         until_ms = ticks_add(self._ports.ticks_ms(), timeout_ms)
-        while self._ring.free < min(self._wire_bytes, self._ring.capacity):
+        while self._ring.free() < min(self._wire_bytes, self._ring.capacity):
             if self._state != _HOLD and self._state != _PLAYING:
                 break
             left_ms = ticks_diff(until_ms, self._ports.ticks_ms())
@@ -309,7 +304,7 @@ class Player:
             if not self._is_timed:
                 return 0
             left_ms = ticks_diff(self._hold_until_ms, now_ms)
-            if left_ms > 0 and self._ring.free:  # a full ring gains nothing by waiting
+            if left_ms > 0 and self._ring.free():  # a full ring gains nothing by waiting
                 return min(left_ms, self._poll_ms)
         self._state = _PLAYING
         if self._is_underrun and self._ring.used:

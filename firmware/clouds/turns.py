@@ -71,7 +71,7 @@ class Turns:
                 owed.since_ms = now_ms
         self._end_current()
         if must_cancel:
-            self._due.append(now_ms)
+            self._expect_acknowledgement(now_ms)
         return must_cancel
 
     def give_up(self, now_ms):
@@ -90,7 +90,7 @@ class Turns:
         if self._owed and self._owed.pop(0).is_dead:
             self._bury(turn_id)
             self._gate_ms = now_ms
-            self._due.append(now_ms)
+            self._expect_acknowledgement(now_ms)
             return DEAD
         self._adopt(turn_id)
         return LIVE
@@ -198,6 +198,11 @@ class Turns:
         self._current_bytes = 0
         self.is_busy = False
         self._is_anonymous = False
+
+    def _expect_acknowledgement(self, now_ms):
+        self._due.append(now_ms)
+        if len(self._due) > _OWED_KEPT:
+            self._due.pop(0)
 
     def _bury(self, turn_id):
         self._dead.append(turn_id)

@@ -18,7 +18,6 @@ BLOCK_FRAMES = const(256)
 _TX_FRAME_BYTES = const(2)
 _RX_FRAME_BYTES = const(8)
 _LEAST_BLOCKS = const(2)
-_BOTH_BYTES = const(1280)  # both slots of 20 ms
 
 
 def _dma_frames(ibuf_bytes, frame_bytes):
@@ -97,39 +96,6 @@ class Mic(_Port):
         self._reopen()
 
 
-class RightMic(Mic):
-    """A microphone that talks in the right slot. The port's mono is the left one, so make_i2s() opens STEREO here."""
-
-    def __init__(self, make_i2s, rate_hz, ibuf_bytes):
-        from stereo import right_into  # few boards need it
-
-        super().__init__(make_i2s, rate_hz, ibuf_bytes)
-        self._right_into = right_into
-        self._both = memoryview(bytearray(_BOTH_BYTES))
-        self._parts = {_BOTH_BYTES: self._both}  # length -> so much of it; a recorder asks for five lengths
-
-    def readinto(self, mv):
-        """As Mic's."""
-        done = 0
-        wanted = len(mv)
-        while done < wanted:
-            n = min(2 * (wanted - done), _BOTH_BYTES)
-            got = super().readinto(self._part(n))
-            self._right_into(self._both, got >> 2, mv[done:] if done else mv)
-            done += got >> 1
-            if got < n:
-                break
-        return done
-
-    def _part(self, n):
-        part = self._parts.get(n)
-        if part is None:
-            part = self._both[:n]
-            if not n & 255:
-                self._parts[n] = part
-        return part
-
-
 class Speaker(_Port):
     """16-bit mono. Plays silence when nothing is queued. AudioError on any failure of the bus: stop() starts anew."""
 
@@ -166,8 +132,12 @@ def open_speaker(machine, pins, rate_hz, ibuf_bytes):
 
 def open_mic(machine, pins):
     """The Mic on a board file's "mic"."""
-    is_right = pins.get("slot") == "right"
-    slots = machine.I2S.STEREO if is_right else machine.I2S.MONO
+    kind = Mic
+    slots = machine.I2S.MONO
+    if pins.get("slot") == "right":
+        from .right_mic import RightMic as kind  # few boards need it
+
+        slots = machine.I2S.STEREO
 
     def make():
         return machine.I2S(
@@ -175,4 +145,4 @@ def open_mic(machine, pins):
             mode=machine.I2S.RX, bits=16, format=slots, rate=pins["rate_hz"], ibuf=pins["ibuf_bytes"],
         )  # fmt: skip
 
-    return (RightMic if is_right else Mic)(make, pins["rate_hz"], pins["ibuf_bytes"])
+    return kind(make, pins["rate_hz"], pins["ibuf_bytes"])

@@ -196,7 +196,7 @@ class Link:
         hurry = None
         try:
             while protocol.next_event() != ws.OPEN:
-                if protocol.is_refused and hurry is None:
+                if protocol.is_refused() and hurry is None:
                     hurry = asyncio.create_task(self._close_stream_after(_REFUSAL_WAIT_MS, False))
                 n = stream.readinto(protocol.room())
                 if n is None:

@@ -12,7 +12,7 @@ _IDLE_POLL_MS = const(20)
 _BUSY_POLL_MS = const(4)
 _BUSY_MS = const(200)  # since the last byte
 _PACKET_WAIT_MS = const(500)  # a packet comes in one go
-_BURST_BYTES = const(64)  # then everybody else has a turn
+_BURST_BYTES = const(32)  # then everybody else has a turn
 
 
 class Reader:
@@ -42,6 +42,7 @@ class Reader:
                 if self._parser.is_waiting:
                     if quiet_ms >= _PACKET_WAIT_MS:
                         self._parser.expire()
+                        last_ms = ports.ticks_ms()
                 elif quiet_ms >= _BUSY_MS:
                     is_busy = False
             await ports.sleep_ms(_BUSY_POLL_MS if is_busy else _IDLE_POLL_MS)

@@ -26,7 +26,7 @@ def test_what_goes_in_comes_out_once_and_in_order_across_every_wrap():
             accepted = ring.write_from(offered, n)
             assert accepted == min(n, capacity - (written - read_so_far))
             written += accepted
-            assert ring.used == written - read_so_far and ring.free == capacity - ring.used
+            assert ring.used == written - read_so_far and ring.free() == capacity - ring.used
             n = sizes(1)[0] % (capacity + 3)
             expected = bytes(counter(read_so_far, min(n, ring.used)))
             assert read(ring, n) == expected
@@ -99,7 +99,7 @@ def test_clear_empties_and_says_how_much_it_was():
     ring.write_from(counter(0, 6), 6)
     read(ring, 4)
     assert ring.clear() == 2
-    assert ring.used == 0 and ring.free == 8
+    assert ring.used == 0 and ring.free() == 8
     assert ring.write_from(counter(50, 8), 8) == 8
     assert read(ring, 8) == bytes(counter(50, 8))
 

@@ -271,3 +271,40 @@ def test_the_clock_is_asked_only_when_nobody_would_hear_it():
     run_stepped(main)
     assert len(asked_ms) == 1 and asked_ms[0] >= 3000
     assert "update" in bench.log
+
+
+def test_a_pause_gives_up_what_goes_on_and_holds_back_what_is_wanted():
+    bench = Bench([{}, {}])
+
+    async def main():
+        bench.connector.start()
+        await ports().sleep_ms(500)
+        bench.connector.ready()
+        bench.connector.pause()
+        assert not bench.connector.is_up and len(bench.lost) == 1
+        before = len(bench.log)
+        bench.connector.start()
+        await ports().sleep_ms(5000)
+        assert bench.log[before:] == [] or bench.log[before:] == ["close"]
+        bench.connector.resume()
+        await ports().sleep_ms(500)
+        assert bench.log[-2:] == ["open address cloud.test:443/v1/chat?bot_id=1", "update"]
+        assert bench.connector.is_starting
+
+    run_stepped(main)
+    assert len(bench.lost) == 1 and bench.lost[0][1].kind == errors.WIFI
+
+
+def test_a_pause_leaves_a_planned_attempt_to_its_time():
+    bench = Bench([{}])
+
+    async def main():
+        bench.connector.start_after(1000)
+        bench.connector.pause()
+        await ports().sleep_ms(3000)
+        assert bench.log == [] and bench.lost == [] and not bench.connector.is_starting
+        bench.connector.resume()
+        await ports().sleep_ms(500)
+        assert bench.connector.is_starting and bench.log[0] == "wifi"
+
+    run_stepped(main)

@@ -151,7 +151,7 @@ def test_a_packet_that_does_not_go_on_is_given_up():
         parser.feed(byte)
     assert parser.is_waiting
     parser.expire()
-    assert log.seen == ["broken"] and not parser.is_waiting
+    assert log.seen == ["broken"] and parser.is_waiting, "the rest of its line belongs to it"
     for byte in b"\x00\n" + ASK_INFO:
         parser.feed(byte)
     assert log.seen == ["broken", (3, b"\x03\x00")]
@@ -159,10 +159,19 @@ def test_a_packet_that_does_not_go_on_is_given_up():
     assert len(log.seen) == 2
 
 
-def test_ctrl_c_twice_is_heard_in_any_noise():
-    assert parse(b"\x01\x80noise\x03") == []
-    assert parse(b"\x01\x80noise\x03\x03") == ["ctrl-c"]
-    assert parse(b"\x01\x80noise\r\x03") == ["broken", "ctrl-c"]
+def test_behind_noise_ctrl_c_is_heard_after_a_newline_or_a_pause():
+    assert parse(b"\x01\x80noise\x03\x03") == []
+    assert parse(b"\x01\x80noise\x03\r\x03") == ["broken", "ctrl-c"]
+    for noise in (b"\x01\x80noise\x03", b"IMPROV", b"text IMPROVED", ASK_STATE[:6] + b"!\x03\x03"):
+        log = Log()
+        parser = improv.Parser(log)
+        for byte in noise:
+            parser.feed(byte)
+        assert parser.is_waiting and log.seen == []
+        parser.expire()
+        assert not parser.is_waiting and log.seen == ["broken"]
+        parser.feed(3)
+        assert log.seen == ["broken", "ctrl-c"]
 
 
 def test_a_long_line_is_refused_and_skipped_to_its_end():

@@ -4,7 +4,7 @@ import kernels
 import stereo
 from check import assert_no_allocation
 from fake_audio import pcm, ramp
-from firmware.drivers import i2s
+from firmware.drivers import i2s, right_mic
 from test_i2s import FakeI2S
 
 
@@ -29,7 +29,7 @@ class StereoI2S(FakeI2S):
 
 
 def a_mic(port):
-    return i2s.RightMic(lambda: port, 16_000, 8192)
+    return right_mic.RightMic(lambda: port, 16_000, 8192)
 
 
 def test_every_sample_of_the_right_slot_once_whatever_comes_at_a_time():
@@ -72,7 +72,7 @@ class SilentI2S(FakeI2S):
 
 
 def test_the_slot_decides_how_the_port_is_opened():
-    for slot, kind, slots in ((None, i2s.Mic, 0), ("left", i2s.Mic, 0), ("right", i2s.RightMic, 1)):
+    for slot, kind, slots in ((None, i2s.Mic, 0), ("left", i2s.Mic, 0), ("right", right_mic.RightMic, 1)):
         pins = {"i2s_id": 0, "sck": 5, "ws": 4, "sd": 6, "rate_hz": 16_000, "ibuf_bytes": 8192}
         if slot:
             pins["slot"] = slot

@@ -323,3 +323,22 @@ def test_a_remark_is_shown_once_and_changes_nothing():
         session.runner.remark(errors.AudioError("the microphone is deaf"))
     assert len(session.told("error")) == 1
     assert session.runner.state == states.IDLE
+
+
+def test_a_cause_that_is_gone_is_not_waited_for():
+    session = Session()
+
+    async def main():
+        session.runner.post(events.DEADLINE)
+        session.runner.fault(events.LINK_LOST, errors.LinkError("no network", errors.NETWORK))
+        task = asyncio.create_task(session.runner.run())
+        await ports().sleep_ms(100)
+        assert session.runner.state == states.OFFLINE
+        session.runner.hurry()
+        await ports().sleep_ms(150)
+        assert session.runner.state == states.CONNECTING
+        session.runner.hurry()
+        assert session.runner.state == states.CONNECTING
+        task.cancel()
+
+    run_stepped(main)

@@ -175,6 +175,17 @@ def test_an_error_does_not_revive_the_answer_to_an_interrupted_question():
     assert book.done(b"three") and book.unanswered()
 
 
+def test_the_book_is_bounded_whatever_the_cloud_says():
+    book = Book()
+    for i in range(300):
+        book.ask()
+        book.start("turn%d" % i)
+        book.stop()
+        book.speech_stopped(book.clock.ms)
+        book.clock.advance(1)
+    assert max(len(book._dead), len(book._owed), len(book._due)) <= 16
+
+
 def test_an_empty_transcript_settles_what_is_owed():
     book = Book()
     book.ask()

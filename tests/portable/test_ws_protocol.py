@@ -136,7 +136,6 @@ def test_a_header_that_would_break_the_request_is_refused_without_its_value():
 def test_an_opened_connection_keeps_the_headers():
     protocol = opened()
     assert feed(protocol, head(), (7,)) == [("open",)]
-    assert protocol.is_open
     assert protocol.headers["x-tt-logid"] == "2024abc"
 
 
@@ -168,7 +167,7 @@ def test_other_statuses_are_refusals():
 def test_a_refusal_without_an_end_is_told_at_the_end_of_the_stream():
     protocol = opened()
     assert feed(protocol, b"HTTP/1.1 404 Not Found\r\n\r\nno such \xff page", (9,)) == []
-    assert protocol.is_refused
+    assert protocol.is_refused()
     with raises(WSRefused, "404") as caught:
         protocol.ended()
     assert caught.error.body == "no such ? page"

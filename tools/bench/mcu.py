@@ -130,17 +130,18 @@ def mpy_cross():
 
 
 _KERNELS = ["kernels_tables.py", "kernels_py.py", "kernels_viper.py"]
-_BASE = _KERNELS + ["counter.py", "kernels.py", "firmware/__init__.py", "firmware/errors.py", "firmware/trace.py",
+_BASE = ["kernels_tables.py", "kernels_viper.py", "counter.py", "kernels.py", "firmware/__init__.py", "firmware/errors.py", "firmware/trace.py",
                     "byte_ring.py", "bare_names"]  # fmt: skip
-_UP = ["firmware/events.py", "json_scan.py", "frame_queue.py", "ws_protocol.py", "firmware/audio/__init__.py",
+_UP = ["kernels_py.py", "firmware/events.py", "json_scan.py", "frame_queue.py", "ws_protocol.py", "firmware/audio/__init__.py",
        "firmware/audio/codec.py", "firmware/audio/gate.py", "firmware/audio/uplink.py", "firmware/audio/recorder.py",
        "firmware/clouds/__init__.py", "firmware/clouds/turns.py", "firmware/clouds/coze.py", "firmware/net/__init__.py",
        "firmware/net/link.py", "ways.py"]  # fmt: skip
-_DOWN = ["firmware/events.py", "json_scan.py", "ws_protocol.py", "firmware/clouds/__init__.py",
-         "firmware/clouds/turns.py", "firmware/clouds/coze.py", "ways.py"]  # fmt: skip
-_PLAY = ["firmware/audio/__init__.py", "firmware/audio/codec.py", "firmware/audio/gate.py", "firmware/audio/beeps.py",
-         "firmware/audio/player.py", "ways.py"]  # fmt: skip
-_STRAIGHT = ["counter.py", "bare_names", "straight.py", "ways.py"]
+_PLAYER = ["firmware/audio/__init__.py", "firmware/audio/codec.py", "firmware/audio/gate.py", "firmware/audio/beeps.py",
+           "firmware/audio/player.py"]  # fmt: skip
+_DOWN = _PLAYER + ["firmware/audio/intake.py", "firmware/events.py", "json_scan.py", "ws_protocol.py",
+                   "firmware/clouds/__init__.py", "firmware/clouds/turns.py", "firmware/clouds/coze.py", "delta.py", "ways.py"]  # fmt: skip
+_PLAY = ["kernels_py.py"] + _PLAYER + ["ways.py"]
+_STRAIGHT = ["counter.py", "bare_names", "straight.py", "delta.py", "ways.py"]
 
 
 class Row:
@@ -165,8 +166,8 @@ ROWS = (
     Row("uplink PCM 16 kHz, gain and level", _UP, "up('pcm', 1024)", _LEVEL + _PCM_OUT, 60_000),
     Row("uplink G.711", _UP, "up('g711a', 0)", _G711_OUT, 60_000),
     Row("uplink G.711, gain and level", _UP, "up('g711a', 1024)", _LEVEL + _G711_OUT),
-    Row("downlink PCM 24 kHz", _DOWN, "down('pcm')", ("base64 decode 960", "copy 960 to an odd place"), 45_000),
-    Row("downlink G.711", _DOWN, "down('g711a')", ("base64 decode 160", "copy 160"), 20_000),
+    Row("downlink PCM 24 kHz", _DOWN, "down('pcm')", ("JSON walk", "base64 decode 960"), 45_000),
+    Row("downlink G.711", _DOWN, "down('g711a')", ("JSON walk", "base64 decode 160"), 20_000),
     Row("player PCM 24 kHz, volume 70 %", _PLAY, "play('pcm', 24000, 70)", ("copy 960", "volume 50 % 480"), 15_000),
     Row("player PCM 24 kHz, volume 100 %", _PLAY, "play('pcm', 24000, 100)", ("copy 960", "volume 100 % 480"), 15_000),
     Row("player PCM 24 kHz, volume 150 %", _PLAY, "play('pcm', 24000, 150)", ("copy 960", "volume 225 % 480"), 40_000),
@@ -200,7 +201,7 @@ async def count_row(firmware, row):
 async def count_kernels(firmware):
     """[(name, instructions, trouble)] of every native kernel."""
     async with Machine(firmware) as machine:
-        await boot(machine, _KERNELS + ["counter.py", "each.py"])
+        await boot(machine, _KERNELS + ["kernels.py", "json_scan.py", "counter.py", "delta.py", "each.py"])
         return ast.literal_eval(await machine.run("import each; print(list(each.rows()))"))
 
 

@@ -37,17 +37,17 @@ STEPS = {
 }  # fmt: skip
 
 
-def until_online(
-    port, note, start_wait_s=START_WAIT_S, online_wait_s=ONLINE_WAIT_S, restarted_s=None, clock=time.monotonic
-):
+def until_online(port, note, start_wait_s=None, online_wait_s=None, restarted_s=None, clock=time.monotonic):
     """The speaker's status when it is online. ToolError with step, cause and cure when it does not get there.
 
+    start_wait_s, online_wait_s: None for START_WAIT_S and ONLINE_WAIT_S.
     note(text) is told every state on the way. restarted_s: when it was told to restart, by `clock`; what it says with
     a longer life than that is still the old one's.
     """
+    start_wait_s = START_WAIT_S if start_wait_s is None else start_wait_s
     watch = _Watch(port, note, start_wait_s, clock() if restarted_s is None else restarted_s, clock)
     try:
-        return watch.run(online_wait_s)
+        return watch.run(ONLINE_WAIT_S if online_wait_s is None else online_wait_s)
     finally:
         watch.close()
 

@@ -66,28 +66,40 @@ def run_cli(arguments):
     given = _given(options, parser)
     port = ports.choose_port(options.port)
     way = way_in.find(port, note, options.repl)
-    with contextlib.closing(way):
-        if options.show:
-            return _show(way, screen)
-        if options.reset:
-            return _reset(way, options, screen, note)
-        if not options.renew_roots or given:
-            changes = _changes(way, given, options, screen)
-        else:
-            changes = {}
+    restarted_s = None
+    try:
+        with contextlib.closing(way):
+            restarted_s = _do(way, given, options, screen, note)
+    finally:
+        if restarted_s is None and options.repl:  # MicroPython's prompt does not go away by itself
+            note("the application is stopped; RST on the board starts it again")
+    if restarted_s is None or options.reset:
+        return 0
+    return _follow(port, restarted_s, screen, note)
+
+
+def _do(way, given, options, screen, note):
+    """What was asked for. When the speaker was told to restart, None if it was not."""
+    if options.show:
+        _show(way, screen)
+        return None
+    if options.reset:
+        is_done = _reset(way, options, screen, note)
+    else:
         try:
-            is_changed = _apply(way, changes, options, screen, note)
+            changes = {} if options.renew_roots and not given else _changes(way, given, options, screen)
+            is_done = _apply(way, changes, options, screen, note)
         except KeyboardInterrupt:
             screen.print("\nstopped: nothing was changed")
             raise
-        if not is_changed:
-            return 0
-        if options.no_restart:
-            screen.print("it holds from the next start of the speaker on")
-            return 0
-        restarted_s = time.monotonic()
-        way.restart()
-    return _follow(port, restarted_s, screen, note)
+    if not is_done:
+        return None
+    if options.no_restart:
+        screen.print("it holds from the next start of the speaker on")
+        return None
+    restarted_s = time.monotonic()
+    way.restart()
+    return restarted_s
 
 
 def _parser():
@@ -246,9 +258,6 @@ def _changes(way, given, options, screen):
             given = _ask_all(present, hidden, screen)
         else:
             given = _ask_missing(given, present, hidden, screen)
-    except KeyboardInterrupt:
-        screen.print("\nstopped: nothing was changed")
-        raise
     except EOFError:
         raise ToolError("the input ended: nothing was changed") from None
     changes = {
@@ -351,6 +360,8 @@ def _whole(values, hidden):
 
 def _trouble(key, value, values, hidden):
     """What the speaker's validator says of this one value, "" when nothing."""
+    if key == "wifi_ssid" and not value:
+        return "a speaker without Wi-Fi cannot reach its cloud: type the name"
     whole = dict(_STAND_INS, **_whole(values, hidden))
     whole = {name: each or _STAND_INS.get(name, each) for name, each in whole.items()}
     whole[key] = value
@@ -457,7 +468,7 @@ def _show(way, screen):
     values, hidden = way.read()
     if not values and not hidden:
         screen.print("nothing is set; `python -m tools provision` asks for everything")
-        return 0
+        return
     try:
         shown = config.parse(json.dumps(_whole(values, hidden))).redacted()
         trouble = ""
@@ -467,10 +478,10 @@ def _show(way, screen):
     screen.print_json(json.dumps(shown, ensure_ascii=False))
     if trouble:
         raise ToolError("the speaker cannot start with this: " + trouble)
-    return 0
 
 
 def _reset(way, options, screen, note):
+    """False when it was not meant."""
     if not options.yes:
         if not sys.stdin.isatty():
             raise ToolError("--reset forgets Wi-Fi, agent and token; without a terminal to ask at it wants --yes")
@@ -482,15 +493,13 @@ def _reset(way, options, screen, note):
             screen.print()
         if not is_meant:
             screen.print("nothing was changed")
-            return 0
+            return False
     with _uninterrupted(note):
         way.clear()
         for name in ("cloud-root.der", "cloud-root-2.der", "cloud-spare.der"):
             way.remove_root(name)
     screen.print("all settings are forgotten")
-    if not options.no_restart:
-        way.restart()
-    return 0
+    return True
 
 
 def _follow(port, restarted_s, screen, note):

@@ -151,16 +151,17 @@ def packets(link, turn):
     Paced: at most so many packets in a window, all at its start. Else as fast as speech is made."""
     settings, flow, fmt = link.settings, turn.flow, turn.wire_format
     total = max(0, len(turn.planned) - flow.lost_tail_bytes)
-    period_ms, most = settings.window or (0, 0)
-    at, in_window, opened_ms, last_ms = 0, 0, None, link.now_ms
+    period_ms, most = flow.is_paced and settings.window or (0, 0)
+    at, in_window, opened_ms, last_ms, late_ms = 0, 0, None, link.now_ms, 0
     while at < total:
         if opened_ms is None:
             opened_ms = link.now_ms  # the first packet starts the clock
         if most and (in_window == most or link.now_ms >= opened_ms + period_ms):
             # A window that opens late (after a stall) moves those behind it: the limit holds in each.
-            opened_ms, in_window = max(opened_ms + period_ms, link.now_ms), 0
+            opened_ms, in_window = max(opened_ms + period_ms, link.now_ms - late_ms), 0
+            late_ms = link.rng.randrange(flow.window_late_ms + 1) if flow.window_late_ms else 0
         if most:
-            due_ms = opened_ms
+            due_ms = opened_ms + late_ms
         else:
             due_ms = opened_ms + int(at / fmt.bytes_per_ms / link.scenario.synthesis_speed)
         if flow.jitter_ms:

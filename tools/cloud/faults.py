@@ -52,6 +52,9 @@ class Flow:
     sends_chat_completed: bool = True
     sends_transcript: bool = True
     updated_delay_ms: int = 0
+    is_paced: bool = True
+    window_late_ms: int = 0
+    heeds_tools: bool = True
     ends_on_update: dict = field(default_factory=dict)
 
 
@@ -237,6 +240,18 @@ def _duplicate(text, p, rng):
     return [outgoing.Text(text), outgoing.Text(text)]
 
 
+@fault("swapped", CARRY, on="conversation.chat.created")
+def _swapped(text, p, rng):
+    """The message changes places with the one behind it; without one it is lost."""
+    return [outgoing.Held(text)]
+
+
+@fault("withheld", CARRY)
+def _withheld(text, p, rng):
+    """The message is never sent."""
+    return []
+
+
 def _split(data, pieces, rng):
     """Cut anywhere, inside a UTF-8 character too; a piece may be empty."""
     cuts = sorted(rng.randint(0, len(data)) for _ in range(pieces - 1))
@@ -375,6 +390,24 @@ def _completed_after_cancel(flow, p):
 def _jitter(flow, p):
     """Each audio packet is late by up to this much; the order stays."""
     flow.jitter_ms = p["max_ms"]
+
+
+@fault("unpaced", FLOW)
+def _unpaced(flow, p):
+    """limit_config is not heeded: an answer leaves as fast as it is synthesised."""
+    flow.is_paced = False
+
+
+@fault("late_windows", FLOW, max_ms=200)
+def _late_windows(flow, p):
+    """Each window of a paced answer opens late by up to this much; its packets stay together."""
+    flow.window_late_ms = p["max_ms"]
+
+
+@fault("ignores_tools", FLOW)
+def _ignores_tools(flow, p):
+    """What the client's tools say is taken, never acknowledged, and no answer comes of it."""
+    flow.heeds_tools = False
 
 
 @fault("irregular_packets", FLOW, least_bytes=100, most_bytes=12000)

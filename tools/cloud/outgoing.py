@@ -44,6 +44,13 @@ class Raw:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A text message that changes places with the one behind it; never reaches a shell."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Close:
     """An orderly end: close frame, then the end of the stream."""
 

@@ -142,6 +142,7 @@ class Connection:
         self.opened_ms = now_ms
         self._schedule = Schedule(now_ms)
         self._out = []
+        self._held = []  # what changes places with the next message
         self._faults = self.scenario.active_faults()
         self._utterance = None
         self._utterance_task = None
@@ -315,8 +316,15 @@ class Connection:
         turn.sent += piece
 
     def _put(self, out):
-        if not self.is_over:
-            self._out.append(out)
+        if self.is_over:
+            return
+        if isinstance(out, outgoing.Held):
+            self._held.append(outgoing.Text(out.text))
+            return
+        self._out.append(out)
+        if self._held:
+            self._out += self._held
+            self._held = []
 
     def _tell(self, direction, event_type, text):
         self.cloud.observer.message(self, direction, self.now_ms, event_type, text)
@@ -547,7 +555,8 @@ class Connection:
         if set(given) != set(turn.tool_call_ids):
             raise BadParameter("data.tool_outputs: must answer each tool_call_id once")
         turn.tool_outputs = given
-        self._schedule.wake(turn.task)
+        if turn.flow.heeds_tools:
+            self._schedule.wake(turn.task)
 
     # --- free talk ---
 

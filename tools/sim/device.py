@@ -321,6 +321,10 @@ def finish(here, settings):
     here.finish()
     summary = here.summary()
     summary["interpreter"] = sys.implementation.name
+    if settings["serial_fd"] is not None:
+        from firmware.serial import port
+
+        summary["is_ctrl_c_taken"] = port.find().is_ctrl_c_taken
     summary["exit_code"] = EXIT_CODES[summary["exit_reason"]]
     with open(settings["run_json"], "w") as file:
         json.dump(summary, file)

@@ -28,7 +28,6 @@ _CALM_S = (1.0, 6.0)  # between two faults
 _TURN_LIMIT_S = 70  # more than the child itself allows one
 
 
-
 async def run(turns, interpreter="micropython", has_faults=False, seed=1, every=50, on_report=None):
     """Figures of so many turns. ToolError when it cannot begin; a speaker that hangs or dies is told in the Figures.
 

@@ -192,6 +192,6 @@ def _list_plans(console):
 
 
 def _span_text(span):
-    if isinstance(span, tuple) and len(span) == 2 and all(type(x) is int for x in span):
+    if plans.is_span(span):
         return "%d..%d" % span
     return "|".join(map(str, span)) if isinstance(span, tuple) else str(span)

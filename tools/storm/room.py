@@ -32,6 +32,7 @@ class Room:
         self._kept = numpy.zeros(_KEPT_SAMPLES, numpy.int16)
         self._talk = []  # (first sample, sample behind the last) of the voice, in order
         self.fault = ""
+        self.is_mute = False  # whoever talks is not heard
         self.heard_until = 0  # number of the sample behind the newest that was rendered
         self.on_block = None  # called with (first sample, samples as an array)
 
@@ -70,7 +71,7 @@ class Room:
         start = at % _NOISE_SAMPLES
         block = self._noise[start : start + n]
         for first, end in reversed(self._talk):
-            if end <= at:
+            if end <= at or self.is_mute:
                 break
             if first < at + n:
                 block = block.copy()

@@ -115,12 +115,17 @@ class Run:
             self.stage.answer_ms = job.answer_ms
         self.network = Network(self.clock, self.loop, self._chance("network"), self._answer)
         self.world.on_wifi = self.network.set_wifi
-        self.cloud = protocol.Cloud(self.stage, self._chance("cloud"), TOKEN, unix_ms=UNIX_START_S * 1000)
+        unix_ms = UNIX_START_S * 1000
+        self.cloud = protocol.Cloud(self.stage, self._chance("cloud"), TOKEN, unix_ms, observer=self)
         self.person = Person(self.world, self.room, self.clock, self._chance("person"), self.config.mode)
         self.person.is_patient = job.is_patient
         self.start_ticks = self.rng.choice((0, _TICKS_PERIOD - 30_000, self.rng.randrange(_TICKS_PERIOD)))
         self.violations = []  # (t_ms, number, text)
         self.lines = []  # reports, the newest
+        self.knob_rng = self._chance("knobs")  # for what a fault draws while it lasts
+        self.on_state = []  # functions called with each state that the speaker tells
+        self.pairs_met = set()  # (state, act) of plans/device.py
+        self.allows_memory_errors = False
         self.secrets = (TOKEN, WIFI_PASSWORD)
         self.active_faults = {}  # plans.Planned -> what ends it
         self.faults_seen = []  # [start_ms, end_ms, name, text]
@@ -131,6 +136,7 @@ class Run:
         self.collect_ms = _COLLECT_MS
         self.recoveries_ms = []  # from the end of the last fault under way until the link was up again
         self._down_since_ms = None
+        self.conversation_id = ""  # what a new connection must go on with
         self.turns = []  # `turn` reports with t_ms of the clock
         self.states = []  # (t_ms, state)
         self.counts = dict.fromkeys(("turns", "answered", "interrupted", "failed", "cut", "discarded", "underruns"), 0)
@@ -227,9 +233,8 @@ class Run:
             self.stop()
 
     def _on_trace(self, code, arg):
-        if code == tr.LINK_UP and self._down_since_ms is not None:
-            self.recoveries_ms.append(self.clock.now_ms - self._down_since_ms)
-            self._down_since_ms = None
+        if code == tr.LINK_UP:
+            self._on_link_up()
         self._digest.update(b"%d %d %d\n" % (self.clock._now_us, code, arg))
         if self._hooks is not None:
             self._tell("on_trace", code, arg)
@@ -244,6 +249,8 @@ class Run:
         if kind == "state":
             self.states.append((self.clock.now_ms, report["state"]))
             self.person.on_state(report["state"])
+            for function in list(self.on_state):
+                function(report["state"])
         elif kind == "turn":
             self._on_turn(report)
         self._tell("on_line", line)
@@ -256,6 +263,37 @@ class Run:
         self.counts["turns"] += 1
         self.counts[report["outcome"]] += 1
         self.counts["underruns"] += report["underruns"]
+
+    def far_end(self):
+        """The cloud's end of the connection in use, None when there is none."""
+        for connection in reversed(self.network.connections):
+            far = connection.far
+            if not connection.is_closed and getattr(far, "link", None) is not None and not far.is_over:
+                return far
+        return None
+
+    def _on_link_up(self):
+        if self._down_since_ms is not None:
+            self.recoveries_ms.append(self.clock.now_ms - self._down_since_ms)
+            self._down_since_ms = None
+        self.conversation_id = self.far_end().link.conversation.id
+
+    # The cloud's observer (tools/cloud/records.py)
+
+    def message(self, connection, direction, now_ms, event_type, text):
+        if event_type == "error" and direction == "down" and '"code":4002' in text:
+            self.conversation_id = ""
+
+    def utterance_ended(self, utterance):
+        pass
+
+    def turn_settled(self, turn):
+        pass
+
+    def connection_ended(self, connection):
+        pass
+
+    # The far ends' watch
 
     def on_wire(self, direction, data):
         self._digest.update(data)
@@ -373,14 +411,6 @@ class Run:
     def is_disturbed(self):
         """A fault of the network is under way."""
         return self.network_faults > 0
-
-    @property
-    def conversation_id(self):
-        """What a new connection must go on with: "" when there is nothing, or the cloud has refused it."""
-        for link in reversed(self.cloud.connections):
-            if link.conversation is not None:
-                return link.conversation.id
-        return ""
 
     @property
     def digest(self):

@@ -46,7 +46,7 @@ def write(path, timelines, summary=None):
 
 def page(timelines, summary):
     """The whole HTML text."""
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = _asset("page.css"), _asset("charts.js") + _asset("page.js")
     title = summary.get("title") or (timelines[0].title if timelines else "No run")
     data = [pack(line, max(1, len(timelines))) for line in timelines]
     parts = [

@@ -12,16 +12,7 @@ from bare_names import Clock, Ports
 from counter import count
 
 MIC_BYTES = 640
-_DELTA_MS = 60
 _BLOCK_FRAMES = 256
-_DELTA_HEAD = (
-    b'{"id":"7500000000000000003","event_type":"conversation.audio.delta","data":{"id":"7500000000000000002",'
-    b'"conversation_id":"7500000000000000004","role":"assistant","type":"answer","content":"'
-)
-_DELTA_TAIL = (
-    b'","content_type":"audio","chat_id":"7500000000000000001"},'
-    b'"detail":{"logid":"20250101000000ABCDEF0123456789ABCD"}}'
-)
 
 
 def tone(n_samples, step):
@@ -122,30 +113,27 @@ def up_baseline(codec_name, gain_q8):
     return count(step, None, 4)
 
 
-def delta(audio):
-    """A message of the cloud, its members in the documented order."""
-    content = binascii.b2a_base64(audio)
-    at = len(_DELTA_HEAD)
-    message = bytearray(at + len(content) - 1 + len(_DELTA_TAIL))  # few copies: this heap is small
-    message[:at] = _DELTA_HEAD
-    message[at : -len(_DELTA_TAIL)] = memoryview(content)[:-1]
-    message[-len(_DELTA_TAIL) :] = _DELTA_TAIL
-    return message
-
-
 class Down:
-    """Bytes in the receive buffer -> frame -> event -> decoded -> ring. One step is one delta."""
+    """Bytes in the receive buffer -> frame -> event -> decoded -> intake -> player's ring. One step is one delta."""
 
     def __init__(self, codec_name):
+        import delta
         import ws_protocol
-        from byte_ring import ByteRing
+        from firmware import trace
+        from firmware.audio import codec, gate, intake, player
         from firmware.clouds import coze
 
         self.protocol = ws_protocol.WSProtocol(4608, 65536)
-        self.ring = ByteRing(6000)
+        down = codec.downlink(codec_name, 24000)
+        self.player = player.Player(
+            Speaker(down.rate_hz), 6000, down, 0, Ports, trace.Trace(Clock.ticks_ms, 8), gate.Gate(True, 0)
+        )
+        self.ring = self.player.ring
+        self.intake = intake.Intake(self.player, 2000, Ports)
+        self.intake.begin()
         self.coze = coze.Coze(Config, "", self.ring)
         self.audio = tone(1440, 137) if codec_name == "pcm" else tone(240, 137)
-        payload = delta(self.audio)
+        payload = delta.message(self.audio)
         n = len(payload)
         self.wire = bytes([0x81, 126, n >> 8, n & 0xFF]) + payload
         self.protocol.handshake("x", "/", {}, bytes(16))
@@ -166,23 +154,27 @@ class Down:
         protocol.next_event()
         coze = self.coze
         if coze.receive(protocol.buf, protocol.start, protocol.n, 0) == "audio":
-            self.ring.write_from(coze.audio_buf, coze.audio_n, coze.audio_at)
+            self.intake.offer(coze.audio_buf, coze.audio_at, coze.audio_n)
         protocol.next_event()
+        protocol.room()
 
 
 def down(codec_name):
+    import delta
+
     way = Down(codec_name)
     way.prepare()
     way.step()
     got = bytearray(len(way.audio))
     assert way.ring.used == len(got) and way.ring.read_into(got, len(got)) and got == way.audio, "sound was lost"
-    return count(way.step, way.prepare) * 20 // _DELTA_MS
+    return count(way.step, way.prepare) * 20 // delta.MS
 
 
 def down_baseline(codec_name):
+    import delta
     import straight
 
-    payload = delta(tone(1440, 137) if codec_name == "pcm" else tone(240, 137))
+    payload = delta.message(tone(1440, 137) if codec_name == "pcm" else tone(240, 137))
     waiting = bytearray()
 
     def step():
@@ -192,7 +184,7 @@ def down_baseline(codec_name):
         nonlocal waiting
         waiting = bytearray()
 
-    return count(step, prepare, 4) * 20 // _DELTA_MS
+    return count(step, prepare, 4) * 20 // delta.MS
 
 
 class Speaker:

@@ -173,6 +173,7 @@ class World:
         self.exit_reason = ""
         self.exit_text = ""
         self.counts = {}  # filled by the stand-ins: name -> number
+        self.i2s_faults = {}  # "rx", "tx" or "init" -> errno of what the bus does now, 0: it moves nothing
         self.buses = []  # open I2S stand-ins, brought up to date at the end
         self.led = []  # [t_ms, pixel, ...]: each change of the pixels
         self.actions = []  # [t_ms, what]: what the person did

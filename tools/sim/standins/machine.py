@@ -194,6 +194,7 @@ class I2S(_Stream):
 
     def init(self, *, sck, ws, sd, mode, bits, format, rate, ibuf):
         self.deinit()
+        _is_faulty("init")
         for pin in (sck, ws, sd):
             if not isinstance(pin, Pin):
                 Pin(pin)
@@ -228,11 +229,15 @@ class I2S(_Stream):
     def readinto(self, buf):
         """Bytes read, 0 when there are none now; after init() and before the first poll it waits for all of buf."""
         world.current.step()
+        if world.current.i2s_faults and _is_faulty("rx"):
+            return 0
         return self._of(_Receiver).transfer(buf, self._is_blocking)
 
     def write(self, buf):
         """Bytes taken, 0 when nothing fits now; after init() and before the first poll it waits until all are."""
         world.current.step()
+        if world.current.i2s_faults and _is_faulty("tx"):
+            return 0
         return self._of(_Sender).transfer(buf, self._is_blocking)
 
     def _of(self, side):
@@ -286,6 +291,14 @@ class I2S(_Stream):
             value &= (1 << bits) - 1
             for i in range(size):
                 buf[at + i] = value >> 8 * i & 0xFF
+
+
+def _is_faulty(side):
+    """OSError when the world says that this side ("rx", "tx", "init") is broken; True when it only does nothing."""
+    number = world.current.i2s_faults.get(side)
+    if number:
+        raise OSError(number)
+    return number is not None
 
 
 class _Bus:

@@ -23,6 +23,7 @@ _HEAD_SLACK = 45 * _PER_MS  # a frame, a DMA block and a poll: how late the firs
 _PREROLL_SLACK = 200 * _PER_MS
 _MIC_OPEN_SLACK_MS = 600
 _BOOK_MS = 400
+_UNKNOWN_MAX = 2  # frames with a hole in each, one behind the other
 _SKIP = 18  # coded samples behind a hole that the low-pass smears: half its taps
 _NEEDLE = 64
 
@@ -47,6 +48,8 @@ class Stream:
         self.first = None
         self.hole = None  # sample that would come next if nothing were missing; None: there is no hole
         self.hole_from = 0
+        self.sure = 0  # behind the last frame that was what the microphone heard
+        self.unknown = 0  # frames at the beginning that could not be found
 
 
 class Questions(Check):
@@ -139,17 +142,21 @@ class Questions(Check):
             if _is_constant(frame) and self._recordings:
                 stream.recording = self._recordings[-1]  # a broken microphone: nothing to be told apart
                 return
-            self.violate("a frame was sent that belongs to no question")
+            stream.unknown += 1  # there may be a hole in the very first one
+            if stream.unknown > _UNKNOWN_MAX:
+                self.violate("a frame was sent that belongs to no question")
             return
         if recording.is_complete:
             self.violate("a frame of question %d was sent after its `complete`" % recording.number)
         stream.recording = recording
-        stream.at = stream.first = at
+        stream.at = stream.sure = at
+        stream.first = at - stream.unknown * self._step * len(frame)
         self._is_smeared = False
 
     def _follow(self, stream, frame):
         expected = self._expected(stream.at, len(frame))
         if self._is_same(frame, expected):
+            stream.sure = stream.at + self._step * len(frame)
             return
         if self._is_gated(stream, frame):
             return
@@ -183,7 +190,8 @@ class Questions(Check):
         same = frame[:n] == expected[:n]
         first_wrong = n if same.all() else int(numpy.argmin(same))
         stream.hole = stream.at  # where the next item would stand if nothing were missing
-        stream.hole_from = stream.at + self._step * first_wrong
+        # Behind frames of silence nobody knows where it was.
+        stream.hole_from = min(stream.sure, stream.at) + self._step * first_wrong
         stream.at = None
         self._end_hole(stream, frame, first_wrong)
 
@@ -195,10 +203,12 @@ class Questions(Check):
                 self.violate("a frame was sent that the microphone never heard so")
             return
         missing = at - stream.hole
+        stream.sure = at + self._step * len(frame)
         if missing < 0:
             self.violate("%d samples were sent twice" % -missing)
         elif missing:
-            self._holes.append((self.run.clock.now_ms, stream.hole_from, missing, stream.recording.is_stream))
+            span = stream.hole + missing - stream.hole_from
+            self._holes.append((self.run.clock.now_ms, stream.hole_from, span, missing, stream.recording.is_stream))
             self._check_holes()
         stream.at = at
         stream.hole = None
@@ -210,15 +220,16 @@ class Questions(Check):
     def _check_holes(self):
         """The DMA's own book of what it lost is written when the lost block is used again: a little later."""
         for hole in list(self._holes):
-            t_ms, first, missing, is_stream = hole
-            if self._is_counted(first, missing, is_stream):
+            t_ms, first, span, missing, is_stream = hole
+            if self._is_counted(first, span, missing, is_stream):
                 self._holes.remove(hole)
             elif self.run.clock.now_ms - t_ms > _BOOK_MS:
                 self.violate("%d samples of a question were not sent and not counted" % missing)
 
-    def _is_counted(self, first, missing, is_stream):
+    def _is_counted(self, first, span, missing, is_stream):
+        """Are `missing` samples between `first` and `span` later accounted for?"""
         for a, b in self._lost:
-            missing -= max(0, min(b, first + missing + _FRAME) - max(a, first - _FRAME))
+            missing -= max(0, min(b, first + span + _FRAME) - max(a, first - _FRAME))
         if missing <= 0:
             return True
         if self._is_near_restart(first):
@@ -242,13 +253,13 @@ class Questions(Check):
         if utterance is not None:
             self.spans[utterance.number] = (stream.first, stream.at)
         late = stream.first - recording.press
-        if late > _HEAD_SLACK and not self._is_counted(recording.press, late, False):
+        if late > _HEAD_SLACK and not self._is_counted(recording.press, late, late, False):
             ms = late // _PER_MS
             self.violate("the first %d ms behind the press are missing in question %d" % (ms, recording.number))
         release = recording.release
         if release is None:
             self.violate("question %d was completed before it ended" % recording.number)
-        elif stream.at < release and not self._is_counted(stream.at, release - stream.at, False):
+        elif stream.at < release and not self._is_counted(stream.at, release - stream.at, release - stream.at, False):
             ms = (release - stream.at) // _PER_MS
             self.violate("the last %d ms before the release are missing in question %d" % (ms, recording.number))
         elif stream.at > release + (self.run.config.tail_ms + _MIC_OPEN_SLACK_MS) * _PER_MS:

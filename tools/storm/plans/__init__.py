@@ -42,9 +42,14 @@ class Kind:
 
 
 def _draw(rng, span):
-    if isinstance(span, tuple) and len(span) == 2 and all(type(x) is int for x in span):
+    if is_span(span):
         return rng.randint(*span)
     return rng.choice(span) if isinstance(span, tuple) else span
+
+
+def is_span(span):
+    """(least, most) in whole numbers, as against a choice."""
+    return isinstance(span, tuple) and len(span) == 2 and all(type(x) is int for x in span)
 
 
 def fault(name, group, **parameters):

@@ -1,6 +1,13 @@
-"""What happens to the board itself."""
+"""What happens to the board itself, and what fingers do at the worst instants."""
+
+import errno
 
 from . import DEVICE, fault
+
+_YEAR_S = 31_557_600
+
+
+# The processor
 
 
 @fault("collector_pauses", DEVICE, ms=(20, 200), every_ms=(300, 3000), for_ms=(10_000, 40_000))
@@ -14,10 +21,245 @@ def collector_pauses(run, p):
             run.clock.after_ms(p["every_ms"], pause)
 
     pause()
-    return lambda: None
+    return run.turn(run, "collect_ms", p["ms"])
 
 
 @fault("slow_cpu", DEVICE, step_us=(300, 1500), for_ms=(10_000, 30_000))
 def slow_cpu(run, p):
-    """Each step of each task takes its time."""
+    """Each step of each task takes its time: a processor ten times slower than the speaker's."""
     return run.turn(run.loop, "step_us", p["step_us"])
+
+
+@fault("no_memory", DEVICE, every=(2, 9), for_ms=(5000, 20_000))
+def no_memory(run, p):
+    """Every so many allocations for a message fails."""
+    from firmware.clouds import coze
+    from firmware.net import link
+
+    calls = [0]
+
+    def failing(function):
+        def call(*arguments):
+            calls[0] += 1
+            if calls[0] % p["every"] == 0:
+                raise MemoryError("memory allocation failed (storm)")
+            return function(*arguments)
+
+        return call
+
+    class Json:
+        loads = staticmethod(failing(coze.json.loads))
+        dumps = staticmethod(coze.json.dumps)
+
+    backs = [run.turn(coze, "json", Json), run.turn(link, "_with_headroom", failing(link._with_headroom))]
+
+    def back():
+        for one in backs:
+            one()
+
+    run.allows_memory_errors = True
+    return back
+
+
+@fault("clock_jump", DEVICE, years=(-60, 60), for_ms=(5000, 20_000))
+def clock_jump(run, p):
+    """The wall clock jumps by years, and the connection is made anew."""
+    run.world.set_unix_s(run.world.unix_s() + p["years"] * _YEAR_S)
+    run.network.reset_all()
+
+    def back():
+        run.world.set_unix_s(run.world.true_unix_s())
+
+    return back
+
+
+@fault("no_time", DEVICE, for_ms=(5000, 30_000))
+def no_time(run, p):
+    """The clock has forgotten the date, no time server answers, and the connection is made anew."""
+    run.world.set_unix_s(946_684_800)
+    run.world.ntp(False)
+    run.network.reset_all()
+    return lambda: run.world.ntp(True)
+
+
+# The microphone and the loudspeaker
+
+
+@fault("mic_fault", DEVICE, how=("zeros", "dc"), for_ms=(3000, 15_000))
+def mic_fault(run, p):
+    """The microphone delivers zeros, or one constant value."""
+    return run.turn(run.room, "fault", p["how"])
+
+
+def _bus(run, side, error):
+    faults = run.world.i2s_faults
+    faults[side] = error
+
+    def back():
+        faults.pop(side, None)
+
+    return back
+
+
+@fault("mic_silent", DEVICE, for_ms=(500, 8000))
+def mic_silent(run, p):
+    """The microphone delivers nothing at all."""
+    return _bus(run, "rx", 0)
+
+
+@fault("mic_error", DEVICE, for_ms=(50, 5000))
+def mic_error(run, p):
+    """Reading the microphone's bus is an error."""
+    return _bus(run, "rx", errno.EIO)
+
+
+@fault("speaker_error", DEVICE, for_ms=(50, 5000))
+def speaker_error(run, p):
+    """Writing to the loudspeaker's bus is an error."""
+    return _bus(run, "tx", errno.EIO)
+
+
+@fault("no_bus", DEVICE, for_ms=(1000, 6000))
+def no_bus(run, p):
+    """The microphone's bus fails, and no bus can be started meanwhile."""
+    backs = [_bus(run, "init", errno.ENOMEM), _bus(run, "rx", errno.EIO)]
+
+    def back():
+        for one in backs:
+            one()
+
+    return back
+
+
+# Fingers
+
+
+@fault("bounce", DEVICE, ms=(1, 19), for_ms=(10_000, 60_000))
+def bounce(run, p):
+    """The keys bounce for as long as keys do."""
+    return run.turn(run.world.buttons, "_bounce_us", 1000 * p["ms"])
+
+
+@fault("volume_keys", DEVICE, every_ms=(200, 3000), for_ms=(5000, 20_000))
+def volume_keys(run, p):
+    """Somebody plays with the volume keys."""
+    end_us = run.clock.now_us() + 1000 * p["for_ms"]
+    rng = run.knob_rng
+
+    def key():
+        if run.clock.now_us() < end_us:
+            run.world.volume_key(rng.choice(("up", "down")))
+            run.clock.after_ms(80, run.world.volume_key, None)
+            run.clock.after_ms(max(200, p["every_ms"]), key)
+
+    key()
+    return None
+
+
+# Each of these, at the very instant at which each state begins.
+STATES = ("standby", "offline", "connecting", "calling", "calling_tail", "waiting", "idle", "listening", "tail",
+          "thinking", "speaking", "finishing")  # fmt: skip
+ACTS = ("press", "tap", "two taps", "five taps", "hold", "reset", "close", "error", "failed", "canceled", "wifi",
+        "audio")  # fmt: skip
+PAIRS = tuple((state, act) for act in ACTS for state in STATES)
+
+
+@fault("worst_instants", DEVICE, first=(0, len(PAIRS) - 1), late_ms=(0, 0, 5, 20, 100, 400), for_ms=(30_000, 90_000))
+def worst_instants(run, p):
+    """Every pair of a state and a thing that can happen, one after the other, at the instant the state begins."""
+    return _Instants(run, p["first"], p["late_ms"]).end
+
+
+class _Instants:
+    def __init__(self, run, first, late_ms):
+        self._run = run
+        self._at = first
+        self._late_ms = late_ms
+        self._due_us = 0
+        self._is_over = False
+        run.on_state.append(self._on_state)
+
+    def end(self):
+        self._is_over = True
+        self._run.on_state.remove(self._on_state)
+
+    def _on_state(self, state):
+        """Act on the first pair from here on that wants this state; a pair that never comes does not stop the rest."""
+        run = self._run
+        if run.clock.now_us() < self._due_us:
+            return
+        for i in range(len(PAIRS)):
+            pair = PAIRS[(self._at + i) % len(PAIRS)]
+            if pair[0] == state:
+                self._at += i + 1
+                break
+        else:
+            return
+        self._due_us = run.clock.now_us() + 1_500_000  # otherwise nothing would ever come of anything
+        run.pairs_met.add(pair)
+        run.clock.after_ms(self._late_ms, self._act, pair[1])
+
+    def _act(self, act):
+        if not self._is_over:
+            getattr(self, "_" + act.replace(" ", "_"))()
+
+    def _fingers(self, *times_ms):
+        """Down, up, down, ... after so many ms each."""
+        person = self._run.person
+        at_ms = 0
+        for i, ms in enumerate(times_ms):
+            at_ms += ms
+            self._run.clock.after_ms(at_ms, person.release if i % 2 else person.press)
+
+    def _press(self):
+        self._fingers(0, 600)
+
+    def _tap(self):
+        self._fingers(0, 60)
+
+    def _two_taps(self):
+        self._fingers(0, 60, 120, 60)
+
+    def _five_taps(self):
+        self._fingers(*(0, 60) + 4 * (120, 60))
+
+    def _hold(self):
+        self._fingers(0, 3000)
+
+    def _reset(self):
+        self._run.network.reset_all()
+
+    def _close(self):
+        from tools.cloud import outgoing
+
+        self._with_far(lambda far: far.link.end(outgoing.Close(1011, "storm")))
+
+    def _error(self):
+        self._with_far(lambda far: far.link.send_error(5000, "storm"))
+
+    def _failed(self):
+        self._with_far(lambda far: far.link.fail(far.link._speaking, 4013, "storm"))
+
+    def _canceled(self):
+        from tools.cloud import events
+
+        self._with_far(lambda far: far.link.send(events.TURN_CANCELED, {"code": 1, "msg": "storm"}))
+
+    def _audio(self):
+        from tools.cloud import records
+
+        def speak(far):
+            if far.link._speaking is None:
+                far.link._play(records.GENERATED, self._run.stage.script(0).answer)
+
+        self._with_far(speak)
+
+    def _with_far(self, act):
+        far = self._run.far_end()
+        if far is not None and far.link.settings is not None:
+            act(far)
+            far._go_on()
+
+    def _wifi(self):
+        self._run.world.wifi(False)
+        self._run.clock.after_ms(700, self._run.world.wifi, True)
