@@ -11,7 +11,7 @@ from . import ports as world
 from .audio import codec, gate, intake, player, recorder, uplink
 from .clouds import coze
 from .compat import const
-from .drivers import button, i2s, led
+from .drivers import button, i2s, led, power
 from .net import link, wifi
 from .session import gestures, runner, states
 
@@ -92,7 +92,7 @@ class Speaker:
         self._is_thinking = False
         self._polls = 0  # of the controls, wraps
         self._remarks = boards.remarks(board, config)
-        _raise_pins(machine, board)
+        power.raise_pins(machine, board)
         self._make_controls(machine, board)
         self._make_audio(machine, board)
         self._make_session(network, board, machine)
@@ -332,14 +332,6 @@ class Speaker:
             self.session.drained()  # nothing of the answer is left to be heard
         else:
             self.session.remark(error)
-
-
-def _raise_pins(machine, board):
-    """What must be high while the speaker runs: first the board's own power, then the amplifier."""
-    for pin in board.get("hold_high", ()):
-        machine.Pin(pin, machine.Pin.OUT, value=1)
-    if board["amp_enable"] is not None:
-        machine.Pin(board["amp_enable"], machine.Pin.OUT, value=1)
 
 
 def _unit_id(machine):

@@ -5,7 +5,8 @@ import numpy
 import pytest
 from conversation import CPYTHON, MPY64, Scene, ask
 
-from firmware import app, boards
+from firmware import boards
+from firmware.drivers import power
 from tools.board import provision
 
 BOARDS = provision.board_names()
@@ -84,11 +85,11 @@ class FakeMachine:
 )
 def test_power_and_amplifier_are_switched_on(name, pins):
     machine = FakeMachine()
-    app._raise_pins(machine, boards.load(name))
+    power.raise_pins(machine, boards.load(name))
     assert machine.driven == [(pin, machine.Pin.OUT, 1) for pin in pins]
 
 
 def test_the_boards_own_power_comes_before_the_amplifier():
     machine = FakeMachine()
-    app._raise_pins(machine, {"hold_high": (21, 7), "amp_enable": 10})
+    power.raise_pins(machine, {"hold_high": (21, 7), "amp_enable": 10})
     assert [pin for pin, _, _ in machine.driven] == [21, 7, 10]

@@ -44,8 +44,7 @@ class Host:
 
     async def until(self, is_there):
         while not is_there():
-            self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), 15)
+            await self._change()
 
     async def report(self, kind, **fields):
         """The next report of that kind with these fields, behind the one that was waited for last."""
@@ -55,8 +54,15 @@ class Host:
                 self._seen += 1
                 if found["kind"] == kind and all(found.get(key) == value for key, value in fields.items()):
                     return found
-            self._changed.clear()
+            await self._change()
+
+    async def _change(self):
+        self._changed.clear()
+        try:
             await asyncio.wait_for(self._changed.wait(), 15)
+        except asyncio.TimeoutError:
+            lines = [json.dumps(report) for report in self.reports[-20:]]
+            pytest.fail("\n".join([*lines, repr(self.received[-400:])]), pytrace=False)
 
     async def ask(self, do, **request):
         self.send(json.dumps({"do": do, "id": len(self.reports), **request}).encode() + b"\n")

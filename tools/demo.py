@@ -75,7 +75,7 @@ def run_cli(argv):
         help="what runs the firmware (default: cpython; the others are fetched when missing)",
     )
     parser.add_argument(
-        "--out", metavar="DIR", default="runs/demo", help="where report.html and the WAV files go (default: %(default)s)"
+        "--out", metavar="DIR", default="runs/demo", help="folder of the page and the WAV files (default: %(default)s)"
     )
     args = parser.parse_args(argv)
     try:

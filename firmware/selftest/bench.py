@@ -3,7 +3,7 @@
 import gc
 
 from .. import boards, config as settings, errors
-from ..drivers import i2s
+from ..drivers import i2s, power
 
 SPEAKER_HZ = 16_000
 
@@ -44,6 +44,8 @@ class Bench:
             self.board = boards.load(self.board_name)
         except errors.PipitError as error:
             self.board_error = error.text
+        else:
+            power.raise_pins(machine, self.board)
 
     def need_board(self):
         if self.board is None:
@@ -73,11 +75,9 @@ class Bench:
         return self._mic
 
     def speaker(self):
-        """The open loudspeaker at SPEAKER_HZ, its amplifier switched on."""
+        """The open loudspeaker at SPEAKER_HZ."""
         if self._speaker is None:
             board = self.need_board()
-            if board["amp_enable"] is not None:
-                self.machine.Pin(board["amp_enable"], self.machine.Pin.OUT, value=1)
             ibuf_bytes = boards.speaker_ibuf_bytes(board, SPEAKER_HZ)
             self._speaker = i2s.open_speaker(self.machine, board["speaker"], SPEAKER_HZ, ibuf_bytes)
         return self._speaker

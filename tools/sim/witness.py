@@ -10,7 +10,7 @@ One fact a line, in ms of the world's own time line unless said otherwise; tools
     a T WHAT      what the person did
     e T NAME ARG  an entry of the event trace, T by the speaker's own clock
 
-It hangs on calls that are made anyway, so it costs no task, and it only looks: the speaker cannot tell that it is there.
+It hangs on calls that are made anyway, so it costs no task, and it only looks: the speaker cannot tell.
 """
 
 from array import array

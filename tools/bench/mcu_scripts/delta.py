@@ -13,11 +13,12 @@ TAIL = (
 )
 
 
-def message(audio):
+def message(audio, headroom=0):
+    """headroom: bytes left free before the message."""
     content = binascii.b2a_base64(audio)
-    at = len(HEAD)
+    at = headroom + len(HEAD)
     text = bytearray(at + len(content) - 1 + len(TAIL))  # few copies: the heap is small
-    text[:at] = HEAD
+    text[headroom:at] = HEAD
     text[at : -len(TAIL)] = memoryview(content)[:-1]
     text[-len(TAIL) :] = TAIL
     return text
