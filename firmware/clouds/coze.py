@@ -261,9 +261,7 @@ class Coze:
 
     def _is_audio(self, buf):
         at = self._found[_EVENT_TYPE]
-        if at < 0 or self._found[_EVENT_TYPE + 1] != _AUDIO_DELTA_BYTES:
-            return False
-        return buf.find(_AUDIO_DELTA, at, at + _AUDIO_DELTA_BYTES) == at
+        return at >= 0 and self._found[_EVENT_TYPE + 1] == _AUDIO_DELTA_BYTES and buf.startswith(_AUDIO_DELTA, at)
 
     def _receive_slowly(self, buf, start, end, now_ms):
         verdict = self._scan.scan(buf, start, end)

@@ -97,7 +97,7 @@ class Turns:
 
     def is_live(self, buf, at, n, now_ms):
         """Does audio that names the turn in buf[at:at+n] (n = 0: names none) belong to the live one?"""
-        if n > 0 and n == self._current_bytes and buf.find(self.current, at, at + n) == at:
+        if n > 0 and n == self._current_bytes and buf.startswith(self.current, at):
             return True
         return self._is_stranger_live(buf, at, n, now_ms)  # apart: so this frame is small enough not to need the heap
 

@@ -144,7 +144,7 @@ def delta_payload(n_bytes):
 
 
 class Down:
-    """Bytes off the socket -> frame -> event -> decoded in place -> ring. One call is one delta."""
+    """Bytes off the socket -> frame -> event -> decoded into the ring. One call is one delta."""
 
     def __init__(self, codec, hz):
         import ws_protocol
@@ -158,8 +158,8 @@ class Down:
         self._wire = bytearray(bytes([0x81, 126, n >> 8, n & 0xFF]) + self.payload)
         self._protocol = opened(ws_protocol)
         self._text = ws_protocol.TEXT
-        self._coze = coze.Coze(Config)
         self._ring = ByteRing(16384)
+        self._coze = coze.Coze(Config, "", self._ring)
 
     def step(self):
         protocol = self._protocol
@@ -167,7 +167,7 @@ class Down:
         assert protocol.next_event() == self._text
         coze = self._coze
         assert coze.receive(protocol.buf, protocol.start, protocol.n, 0) == "audio"
-        self._ring.write_from(protocol.buf, coze.audio_n, coze.audio_at)
+        self._ring.write_from(coze.audio_buf, coze.audio_n, coze.audio_at)
         protocol.next_event()
         self._ring.clear()
 

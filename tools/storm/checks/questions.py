@@ -23,6 +23,7 @@ _HEAD_SLACK = 45 * _PER_MS  # a frame, a DMA block and a poll: how late the firs
 _PREROLL_SLACK = 200 * _PER_MS
 _MIC_OPEN_SLACK_MS = 600
 _BOOK_MS = 400
+_RESTART_MS = 1500
 _UNKNOWN_MAX = 2  # frames with a hole in each, one behind the other
 _SKIP = 18  # coded samples behind a hole that the low-pass smears: half its taps
 _NEEDLE = 64
@@ -232,7 +233,7 @@ class Questions(Check):
             missing -= max(0, min(b, first + span + _FRAME) - max(a, first - _FRAME))
         if missing <= 0:
             return True
-        if self._is_near_restart(first):
+        if self._is_near_restart(first, first + span):
             return True
         if is_stream and missing % _FRAME == 0:
             dropped = self.run.speaker.uplink.dropped_frames
@@ -241,8 +242,10 @@ class Questions(Check):
                 return True
         return False
 
-    def _is_near_restart(self, at):
-        return any(abs(restart - at) < 1500 * _PER_MS for restart in self._restarts[1:])
+    def _is_near_restart(self, first, end):
+        """The microphone was started again: what it had not given before is lost, and the speaker said so aloud."""
+        slack = _RESTART_MS * _PER_MS
+        return any(first - slack < restart < end + slack for restart in self._restarts[1:])
 
     def _complete(self, far, stream):
         recording = stream.recording

@@ -142,13 +142,14 @@ def bounce(run, p):
 
 @fault("volume_keys", DEVICE, every_ms=(200, 3000), for_ms=(5000, 20_000))
 def volume_keys(run, p):
-    """Somebody plays with the volume keys."""
+    """Somebody plays with the volume keys, without turning the sound off."""
     end_us = run.clock.now_us() + 1000 * p["for_ms"]
     rng = run.knob_rng
 
     def key():
         if run.clock.now_us() < end_us:
-            run.world.volume_key(rng.choice(("up", "down")))
+            percent = run.speaker.player.volume_percent
+            run.world.volume_key("up" if percent < 60 else "down" if percent > 120 else rng.choice(("up", "down")))
             run.clock.after_ms(80, run.world.volume_key, None)
             run.clock.after_ms(max(200, p["every_ms"]), key)
 
