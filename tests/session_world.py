@@ -68,6 +68,7 @@ class World:
         self.is_link_slow = False  # nothing that is to be sent goes out
         self.is_mic_dead = False
         self.link = None
+        self.attempts = 0  # to connect
         self.connector = connector.Connector(
             self.config, self.ports, self.trace, self.cloud, _Wifi(), None, lambda: True, self._new_link,
             lambda event, error: self.session.fault(event, error),
@@ -271,6 +272,7 @@ class Link:
 
     async def open(self, *where):
         refusal = self._world.is_refusing
+        self._world.attempts += 1
         await asyncio.sleep(0.04)
         if refusal == "silent":
             await asyncio.sleep(self._world.config.connect_timeout_ms / 1000)
@@ -414,6 +416,7 @@ class Server:
         self.acknowledges_cancel = True
         self.has_audio = False  # of a question that is not complete yet
         self.cancels = 0
+        self._is_speech_forsaken = False
         self._due = []  # [ms to go, action]
 
     def be_good(self):
@@ -474,11 +477,14 @@ class Server:
     def hear_speech(self):
         """Free talk: somebody speaks and stops."""
         self.tell("input_audio_buffer.speech_started")
+        self._is_speech_forsaken = False
         self.later(300, self.speech_ends)
 
     def speech_ends(self):
         self.tell("input_audio_buffer.speech_stopped")
         self.question()
+        if self._is_speech_forsaken:
+            self.forsaken.add(self.answers[-1].number)
 
     def question(self):
         answer = Answer(len(self.answers) + 1)
@@ -489,6 +495,7 @@ class Server:
     def forsake_all(self):
         """The person gave up on everything asked so far."""
         self.forsaken.update(answer.number for answer in self.answers)
+        self._is_speech_forsaken = True  # what is being said just now as well
 
     # Steps of an answer
 

@@ -111,6 +111,7 @@ async def provision(sdk_folder):
             result = await speaker
         finally:
             speaker.cancel()
+            await asyncio.gather(speaker, return_exceptions=True)
     return blank, running, result
 
 

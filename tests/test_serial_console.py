@@ -99,6 +99,7 @@ async def play(scene, interpreter, config=None, main=None, is_blank=False):
             return await speaker
         finally:
             speaker.cancel()
+            await asyncio.gather(speaker, return_exceptions=True)
             host.close()
 
 
@@ -116,8 +117,10 @@ async def a_session(host):
     assert (await host.ask("set", values={"mode": "loud"}))["error_kind"] == "config"
     changed = await host.ask("set", values={"mode": "free", "token": TOKEN})
     assert changed["changed"] == ["mode", "token"] and changed["restart_needed"] is True
-    lines = (await host.ask("trace"))["lines"]
-    assert any("wifi_up" in line for line in lines)
+    pieces = [await host.ask("trace")]
+    while pieces[-1]["more"]:
+        pieces.append(await host.report("reply", do="trace"))
+    assert any("wifi_up" in line for piece in pieces for line in piece["lines"])
     # Another network is tried while the speaker runs; it does not exist, and the old one is joined again.
     await host.rpc(improv.WIFI_SETTINGS, b"\x05other\x08password")
     assert "network not found" in (await host.report("error", error_kind="network"))["text"]

@@ -228,6 +228,37 @@ def test_a_cloud_that_drops_an_answer_costs_one_turn_more_at_the_most():
         world.close()
 
 
+@pytest.mark.parametrize("mode", ("ptt_hold", "ptt_toggle"))
+def test_a_question_asked_while_an_attempt_fails_goes_out_with_the_next_one(mode):
+    for state in (states.CALLING, states.CALLING_TAIL, states.WAITING):
+        world = World(mode, press_wait_ms=3000, uplink_queue_ms=4000)
+        WAYS[state](world)
+        world.is_refusing = None
+        world.lose_link()
+        assert world.state == state, "the recording goes on"
+        world.server.be_good()
+        if state == states.CALLING:
+            finish(world)
+        world.settle()
+        assert [turn["outcome"] for turn in world.turns] == ["answered"], (mode, state)
+        world.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_attempts_to_connect_are_never_a_storm(mode):
+    """From wherever the link is lost: 100 ms doubled up to 800, with chance; a press comes on top."""
+    for state in WAYS:
+        if has_state(mode, state) and state != states.STANDBY:
+            world = World(mode)
+            WAYS[state](world)
+            world.is_refusing = REFUSALS[0]
+            world.lose_link()
+            before = world.attempts
+            world.pass_ms(10_000)
+            assert 8 <= world.attempts - before <= 30, (mode, state, world.attempts - before)
+            world.close()
+
+
 # -- by chance
 
 

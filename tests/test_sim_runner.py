@@ -86,7 +86,8 @@ def test_what_is_said_while_the_button_is_held_is_played_again_whole(tree, inter
     at = said.index(4)
     assert said[at : at + 8000] == list(range(4, 4 * 8001, 4))
     assert result.speaker["wav"] == played
-    assert abs(len(samples) / 16 - result.run["ended_ms"]) < 2, "both records begin with the run and last as long"
+    # The two are read one after the other, and a busy machine may do something else in between.
+    assert abs(len(samples) / 16 - result.run["ended_ms"]) < 20, "both records begin with the run and last as long"
     assert [what for _, what in result.run["actions"]] == ["press", "say count.wav", "release"]
     assert "tx_late" not in result.counts
 

@@ -149,12 +149,17 @@ class Runner:
     def receive(self, buf, start, n):
         """One message of the cloud. Returns True when the player is full and reading should pause."""
         now_ms = self._ports.ticks_ms()
-        cloud = self._cloud
-        event = cloud.receive(buf, start, n, now_ms)
-        if cloud.reply is not None:
-            self._link.send(cloud.reply)
-        if event == events.AUDIO:
+        buf = self._cloud.receive(buf, start, n, now_ms)  # the event; one local more, and this frame needed the heap
+        if self._cloud.reply is not None:
+            self._link.send(self._cloud.reply)
+        if buf == events.AUDIO:
             return self._receive_audio(now_ms)
+        self._hear(buf, now_ms)
+        return False
+
+    def _hear(self, event, now_ms):
+        """Anything but audio."""
+        cloud = self._cloud
         if not event:
             self._note_skipped()
         elif event == events.HEARD:
@@ -172,7 +177,6 @@ class Runner:
             self.post(event)
         else:
             self.post(event)
-        return False
 
     def _note_skipped(self):
         """A message that meant nothing: when it was odd, the trace says so."""

@@ -185,6 +185,7 @@ class World:
         self._watchdog_fed_us = 0
         self.rtc_memory = bytes.fromhex(rtc_memory)
         self.reset_cause = reset_cause
+        self._ended_ms = 0  # when the records were closed
         self.t_ms_start = 0  # what the speaker's own ticks_ms showed at our zero
         self._clips = clips or {}
         self._press_clip = press_clip
@@ -391,6 +392,7 @@ class World:
 
     def finish(self):
         """Bring the records up to now and close them; may be called twice."""
+        self._ended_ms = self.now_ms()
         for bus in self.buses:
             bus.world_ends()
         self.buses = []
@@ -402,7 +404,7 @@ class World:
         return {
             "exit_reason": self.exit_reason or "stopped",
             "exit_text": self.exit_text,
-            "ended_ms": self.now_ms(),
+            "ended_ms": self._ended_ms,
             "t_ms_start": self.t_ms_start,
             "rtc_memory": self.rtc_memory.hex(),
             "watchdog_ms": self.watchdog_us // 1000,

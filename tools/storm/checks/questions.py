@@ -44,6 +44,9 @@ class Stream:
     """What came over one connection since the last `complete` or `clear`."""
 
     def __init__(self):
+        self.forget()
+
+    def forget(self):
         self.recording = None
         self.at = None  # sample that comes next; None: not known
         self.first = None
@@ -160,6 +163,10 @@ class Questions(Check):
             stream.sure = stream.at + self._step * len(frame)
             return
         if self._is_gated(stream, frame):
+            return
+        if stream.recording is not self._recordings[-1]:
+            stream.forget()  # free talk was begun anew: nothing on the wire says so
+            self._begin(stream, frame)
             return
         if _is_constant(frame) and self.run.room.fault == "":
             self.violate("a frame of nothing but one value was sent, which the microphone did not hear")
