@@ -277,7 +277,7 @@ class WSProtocol:
             raise WSError("the answer is not HTTP: is there a WebSocket server, and is it ws:// or wss:// rightly?")
         limit = min(_HEAD_MAX_BYTES, self._rx_bytes - _RESERVE_BYTES)
         head_end = buf.find(b"\r\n\r\n", self._at + self._head_at, self._end)
-        head_n = head_end - self._at if head_end >= 0 else n
+        head_n = head_end - self._at if head_end >= 0 else n - 3  # of the blank line, three bytes may be here already
         if head_n > limit:
             raise WSError("the head of the HTTP answer is longer than %d bytes" % limit)
         if head_end < 0:
@@ -302,9 +302,10 @@ class WSProtocol:
 
     def _parse_status(self, line):
         parts = line.split(" ", 2)
-        if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or len(parts[1]) != 3 or not parts[1].isdigit():
+        status = parts[1] if len(parts) > 1 else ""
+        if not parts[0].startswith("HTTP/1.") or len(status) != 3 or not status.isdigit() or status[0] == "0":
             raise WSError("not an HTTP/1 status line: %s" % line[:60])
-        self._status = int(parts[1])
+        self._status = int(status)
         self._reason = parts[2][:80] if len(parts) > 2 else ""
 
     def _check_upgrade(self):

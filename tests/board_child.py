@@ -2,11 +2,12 @@
 
 Arguments: flash file, blocks, number of the pipe with questions, of the pipe for answers, writes until the power goes,
 machine text, flash bytes, PSRAM bytes, version. A question is a letter (C code, F file), a length, a text; an answer a
-letter (B begun, S synchronised, D done, E exited, R reset, X power gone), the number of the question, the writes so far, a length, the
+letter (B begun, N and I no interrupts and interrupts again, S synchronised, D done, E exited, R reset, X power gone), the number of the question, the writes so far, a length, the
 text of the error.
 """
 
 import io
+import micropython as _micropython
 import os
 import struct
 import sys
@@ -107,6 +108,17 @@ class Esp32:
         return regions
 
 
+class Micropython:
+    """`micropython`, but for Ctrl-C: on this port kbd_intr(-1) would let a Ctrl-C end the process."""
+
+    @staticmethod
+    def kbd_intr(byte):
+        answer("N" if byte < 0 else "I", "")
+
+    def __getattr__(self, name):
+        return getattr(_micropython, name)
+
+
 class Sys:
     """`sys` of the board: everything else is the real one's."""
 
@@ -136,6 +148,7 @@ _sys.modules["machine"] = Machine()
 _sys.modules["esp"] = Esp()
 _sys.modules["esp32"] = Esp32()
 _sys.modules["sys"] = Sys()
+_sys.modules["micropython"] = Micropython()
 shared = {"__name__": "__main__"}
 
 

@@ -24,6 +24,7 @@ from array import array
 import numpy
 import pytest
 
+from firmware import boards
 from tools import ROOT, listen, mpy
 from tools.cloud import records, scenario
 from tools.cloud.server import CloudServer
@@ -143,6 +144,10 @@ class Outcome:
     @property
     def rate_hz(self):
         return self.result.speaker["rate_hz"]
+
+    @property
+    def board(self):
+        return self.result.of_kind("boot")[0]["board"]
 
     @property
     def played(self):
@@ -523,9 +528,12 @@ def _likeness(a, b):
 def given(run):
     """(samples, their numbers on the time line): what the microphone gave of what was to be heard.
 
-    16 of its bits, 12 dB down and up again; without what its DMA lost because a busy machine kept everybody away.
+    16 of its bits, 12 dB down and up again by the gain of the board, which may be more and then clips; without what
+    its DMA lost because a busy machine kept everybody away.
     """
-    room = numpy.array(run.room, dtype="<i2") & ~3
+    gain_q8 = boards.load(run.board)["mic"]["gain_q8"]
+    room = (numpy.array(run.room, dtype="<i2") >> 2).astype(int) * gain_q8 // 256
+    room = numpy.clip(room, -32768, 32767)
     times = numpy.arange(len(room))
     lost = [numpy.arange(first, end) for first, end in run.result.mic["lost"]]
     if lost:

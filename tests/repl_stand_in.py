@@ -263,7 +263,9 @@ class StandIn:
         child = self._child
         child.ask(kind, text)
         while True:
-            ready = select.select([self._master, self._wake_read, child.output, child.control], [], [])[0]
+            # With interrupts off the host's bytes wait in the terminal, as in the board's buffer, for the REPL to come.
+            keys = [self._master] if child.has_interrupts else []
+            ready = select.select(keys + [self._wake_read, child.output, child.control], [], [])[0]
             if self._wake_read in ready:
                 raise _Quit
             if child.output in ready:
@@ -272,7 +274,7 @@ class StandIn:
                 child.interrupt()
             if child.control in ready and child.output not in ready:
                 word, error = child.answer()
-                if word != b"B":
+                if word not in (b"B", b"N", b"I"):
                     break
         self._send(child.rest().replace(b"\n", b"\r\n"))
         if word == b"R":
@@ -325,6 +327,7 @@ class _Child:
         os.close(answer_write)
         self.output = self._process.stdout.fileno()
         self.writes = 0
+        self.has_interrupts = True
         self._asked = 0
         self._is_running = False
         self._is_interrupted = False
@@ -344,8 +347,9 @@ class _Child:
         while True:
             word, number, error = self._message()
             if number == self._asked and word != b"S":
-                self._is_running = word == b"B"
-                if self._is_running and self._is_interrupted:
+                self._is_running = word in (b"B", b"N", b"I")
+                self.has_interrupts = word != b"N"
+                if word == b"B" and self._is_interrupted:
                     self.interrupt()
                 return word, error
 

@@ -275,7 +275,10 @@ class Link:
         self._world.attempts += 1
         await asyncio.sleep(0.04)
         if refusal == "silent":
-            await asyncio.sleep(self._world.config.connect_timeout_ms / 1000)
+            for _ in range(self._world.config.connect_timeout_ms // TICK_MS):
+                if self.is_over:
+                    break
+                await asyncio.sleep(TICK_MS / 1000)
             refusal = errors.LinkError("nobody answers", errors.TIMEOUT)
         if refusal is not None:
             raise refusal

@@ -121,6 +121,9 @@ async def a_session(host):
     while pieces[-1]["more"]:
         pieces.append(await host.report("reply", do="trace"))
     assert any("wifi_up" in line for piece in pieces for line in piece["lines"])
+    await host.rpc(improv.GET_NETWORKS)
+    await host.until(lambda: improv.result(improv.GET_NETWORKS, ()) in host.received)
+    assert improv.result(improv.GET_NETWORKS, ("pipit-sim", "-55", "YES")) in host.received
     # Another network is tried while the speaker runs; it does not exist, and the old one is joined again.
     await host.rpc(improv.WIFI_SETTINGS, b"\x05other\x08password")
     assert "network not found" in (await host.report("error", error_kind="network"))["text"]
@@ -218,6 +221,18 @@ def test_a_trial_confirms_itself_when_it_rests_or_waits_for_settings(
     result = asyncio.run(play(scene, interpreter, config, main=main_with_slots, is_blank=is_blank))
     assert result.of_kind("state.json")[-1]["state"] == state, result.why()
     assert result.exit_code == 0, result.why()
+
+
+def test_the_button_in_the_window_of_boot_enters_safe_mode():
+    """The real boot.py and main.py, started as from power."""
+    reports = []
+    result = runner.run_sync(
+        CONFIG, script="sleep 100\npress\nsleep 500\n", serial_pty=True, world={**WORLD, "is_power_on": True},
+        on_line=reports.append, timeout_s=20,
+    )  # fmt: skip
+    assert [report["kind"] for report in reports] == ["serial", "safe_mode"], result.why()
+    assert result.exit_code == 0 and result.run["ended_ms"] < 1500
+    assert [led[1] for led in result.run["led"]][-1] == [30, 30, 30]
 
 
 STDIO = """

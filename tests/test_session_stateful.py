@@ -235,7 +235,9 @@ def test_a_question_asked_while_an_attempt_fails_goes_out_with_the_next_one(mode
         WAYS[state](world)
         world.is_refusing = None
         world.lose_link()
+        world.pass_ms(40)
         assert world.state == state, "the recording goes on"
+        assert world.errors, "the attempt has failed"
         world.server.be_good()
         if state == states.CALLING:
             finish(world)

@@ -69,6 +69,7 @@ class Recorder:
             await self._ports.sleep_ms(_POLL_MS)
 
     async def _recover(self, error):
+        self._uplink.forget_preroll()  # heard before the hole: no question may begin with it
         while error:
             self.passes = self.passes + 1 & 0xFFFF
             if self._on_error:

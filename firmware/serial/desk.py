@@ -100,12 +100,11 @@ class Desk:
 
     async def _tell_trace(self, request):
         lines = list(self._device.trace_lines())
-        for at in range(0, len(lines), _TRACE_LINES):
-            is_last = at + _TRACE_LINES >= len(lines)
-            self._reply(request, lines=lines[at : at + _TRACE_LINES], more=not is_last)
+        while len(lines) > _TRACE_LINES:
+            self._reply(request, lines=lines[:_TRACE_LINES], more=True)
+            lines = lines[_TRACE_LINES:]
             await self._ports.sleep_ms(0)
-        if not lines:
-            self._reply(request, lines=[], more=False)
+        self._reply(request, lines=lines, more=False)
 
     def _reply(self, request, ok=True, **fields):
         request = request or {}

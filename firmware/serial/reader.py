@@ -6,7 +6,8 @@ which are 22 ms at 115 200 baud. Who answers is loaded when the first packet or 
 
 import improv
 
-from ..compat import const, ticks_diff
+from .. import report
+from ..compat import const, format_exception, ticks_diff
 
 _IDLE_POLL_MS = const(20)
 _BUSY_POLL_MS = const(4)
@@ -60,18 +61,22 @@ class Reader:
     # What the parser found
 
     def packet(self, kind, data):
-        self._answerer().packet(kind, data)
+        self._hand_over("packet", kind, data)
 
     def line(self, data):
-        self._answerer().line(data)
+        self._hand_over("line", data)
 
     def long_line(self):
-        self._answerer().refuse("the line is longer than %d bytes: send less at once" % improv.LINE_MAX_BYTES)
+        self._hand_over("refuse", "the line is longer than %d bytes: send less at once" % improv.LINE_MAX_BYTES)
 
     def broken(self):
-        self._answerer().broken_packet()
+        self._hand_over("broken_packet")
 
-    def _answerer(self):
-        if self._desk is None:
-            self._desk = self._make_desk()
-        return self._desk
+    def _hand_over(self, name, *args):
+        """A fault of ours, or no memory, must not end the speaker because somebody sent something: it is reported."""
+        try:
+            if self._desk is None:
+                self._desk = self._make_desk()
+            getattr(self._desk, name)(*args)
+        except Exception as error:
+            report.say("error", self._ports.ticks_ms(), error_kind="bug", text=format_exception(error))

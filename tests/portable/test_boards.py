@@ -75,9 +75,10 @@ def test_what_the_boards_have_besides_pins():
         assert board["mic"].get("slot", "left") == ("right" if name == "waveshare_touch_lcd_1_85" else "left"), name
 
 
-def test_the_simulated_board_differs_in_the_echo_alone():
+def test_the_simulated_board_differs_in_the_echo_and_in_a_microphone_at_full_scale():
     real, simulated = boards.load("bread_compact_wifi"), boards.load("sim")
-    assert sorted([key for key in real if real[key] != simulated[key]]) == ["is_duplex", "name", "source"]
+    assert sorted([key for key in real if real[key] != simulated[key]]) == ["is_duplex", "mic", "name", "source"]
+    assert [key for key in real["mic"] if real["mic"][key] != simulated["mic"][key]] == ["gain_q8"]
 
 
 def test_an_unknown_board():

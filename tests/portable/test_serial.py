@@ -273,6 +273,15 @@ async def test_wrong_members_are_named():
 
 
 @stepped()
+async def test_a_fault_of_ours_is_reported_and_the_port_goes_on():
+    async with Bench() as bench:
+        bench.device.hello = None
+        (bug,) = await bench.ask({"do": "hello", "id": 1})
+        assert bug["kind"] == "error" and bug["error_kind"] == "bug" and "TypeError" in bug["text"]
+        assert (await bench.ask({"do": "status"}))[0]["ok"]
+
+
+@stepped()
 async def test_no_memory_is_an_answer():
     async with Bench() as bench:
         bench.device.is_broken = True

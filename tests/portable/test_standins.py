@@ -652,6 +652,37 @@ def test_wifi_says_why_not():
     wlan.active(False)
 
 
+def test_a_network_may_give_no_address():
+    w = new_world(has_dhcp=False)
+    wlan = network.WLAN(network.STA_IF)
+    wlan.active(True)
+    with raises(OSError):
+        wlan.status("rssi")
+    wlan.connect("home", "right")
+    w.clock.advance_ms(301)
+    assert not wlan.isconnected() and wlan.status() == network.STAT_CONNECTING and wlan.status("rssi") == -55
+    assert wlan.ifconfig()[0] == "0.0.0.0"
+    wlan.disconnect()
+    with raises(OSError):
+        wlan.status("rssi")
+    wlan.active(False)
+
+
+def test_a_scan_hears_the_access_point_and_the_neighbours():
+    w = new_world(ssid="home", networks=[["café", -80, True]])
+    wlan = network.WLAN(network.STA_IF)
+    with raises(OSError):
+        wlan.scan()
+    wlan.active(True)
+    before_us = w.clock.now_us()
+    found = wlan.scan()
+    assert w.clock.now_us() > before_us, "it blocks"
+    assert [(entry[0].decode(), entry[3], entry[4]) for entry in found] == [("home", -55, 3), ("café", -80, 0)]
+    w.wifi(False)
+    assert [entry[0].decode() for entry in wlan.scan()] == ["café"]
+    wlan.active(False)
+
+
 # ---- the script
 
 

@@ -64,6 +64,14 @@ class WLAN:
         self._began_ms = None
         self.reason = 8  # "left"
 
+    def ifconfig(self):
+        return ("192.168.4.2", "", "", "")
+
+    def scan(self):
+        if self.is_wanted and not self._is_connected:
+            raise OSError("Wifi Internal Error")  # ESP-IDF: no scan while the station connects
+        return self.found
+
     def drop(self):
         """The access point goes away; the driver looks for it again."""
         self._is_connected = False
@@ -272,3 +280,35 @@ def test_a_radio_that_does_not_start():
 
     _, error = bring_up(Dead([0]))
     assert "the radio does not start" in error.text and error.errno == 257
+
+
+def test_a_scan_is_told_as_a_person_wants_it():
+    wlan = WLAN([0])
+    wlan.found = [
+        (b"weak", b"", 1, -90, 3, False), (b"home", b"", 1, -70, 3, False), (b"home", b"", 6, -40, 3, False),
+        (b"", b"", 1, -20, 3, True), (b"\xff\xfe", b"", 1, -20, 3, False), (b"\0\0", b"", 1, -20, 3, False),
+        ("caf\xe9".encode(), b"", 1, -60, 0, False),
+    ]  # fmt: skip
+    wifi = Wifi(wlan, check.ports(), Trace(now_ms))
+    assert wifi.scan() == [("home", -40, False), ("caf\xe9", -60, True), ("weak", -90, False)]
+    assert wlan.is_active
+    wlan.is_wanted = True
+    with check.raises(LinkError, "try again"):
+        wifi.scan()
+
+
+def test_details_are_those_of_the_network_that_is_up():
+    async def main():
+        wlan = WLAN([0])
+        wifi = Wifi(wlan, check.ports(), Trace(now_ms))
+        assert wifi.details() == ("", "", 0)
+        await wifi.up("home", PASSWORD, 15000)
+        assert wifi.details() == ("home", "192.168.4.2", 0), "a driver that tells no signal"
+        wlan.is_associated = True
+        assert wifi.details() == ("home", "192.168.4.2", -60)
+        wifi.leave()
+        assert wifi.details() == ("", "", 0) and not wlan.is_wanted
+        await wifi.up("home", PASSWORD, 15000)
+        assert len([call for call in wlan.calls if call[0] == "connect"]) == 2, "left, it is joined anew"
+
+    run_stepped(main)

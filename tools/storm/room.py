@@ -17,18 +17,20 @@ _FADE_SAMPLES = 160
 
 
 class Room:
-    """seed: of noise and voice. Has the face of simworld.sound.Ear.
+    """seed: of noise and voice; gain_q8: of the board, which hears them equally loud. Has the face of
+    simworld.sound.Ear.
 
     fault   "" or what is wrong with the microphone: "zeros", "dc" (a constant)
     """
 
     echo = None
 
-    def __init__(self, seed):
+    def __init__(self, seed, gain_q8=1024):
         chance = numpy.random.Generator(numpy.random.PCG64(seed))
-        self._noise = chance.integers(-_NOISE_PEAK, _NOISE_PEAK + 1, _NOISE_SAMPLES + 4096, dtype=numpy.int16)
+        peak = _NOISE_PEAK * 1024 // gain_q8
+        self._noise = chance.integers(-peak, peak + 1, _NOISE_SAMPLES + 4096, dtype=numpy.int16)
         self._noise[_NOISE_SAMPLES:] = self._noise[:4096]
-        self._voice = _voice(chance)
+        self._voice = _voice(chance, _VOICE_PEAK * 1024 // gain_q8)
         self._kept = numpy.zeros(_KEPT_SAMPLES, numpy.int16)
         self._talk = []  # (first sample, sample behind the last) of the voice, in order
         self.fault = ""
@@ -104,7 +106,7 @@ class Room:
         return numpy.concatenate((self._kept[a:], self._kept[:b]))
 
 
-def _voice(chance):
+def _voice(chance, peak):
     """Something that a detector of speech takes for speech: a gliding pitch with overtones, in syllables."""
     t = numpy.arange(_VOICE_SAMPLES + 4096) / RATE_HZ
     pitch_hz = 130 + 25 * numpy.sin(2 * numpy.pi * 0.7 * t) + 12 * numpy.sin(2 * numpy.pi * 2.3 * t)
@@ -115,6 +117,6 @@ def _voice(chance):
         sound += (0.15 / k + formant) * numpy.sin(k * phase + chance.uniform(0, 6.28))
     syllables = 0.65 + 0.35 * numpy.sin(2 * numpy.pi * 3.6 * t)
     sound *= syllables
-    sound *= _VOICE_PEAK / numpy.max(numpy.abs(sound))
+    sound *= peak / numpy.max(numpy.abs(sound))
     sound[:_FADE_SAMPLES] *= numpy.linspace(0, 1, _FADE_SAMPLES)
     return sound.astype(numpy.int16)

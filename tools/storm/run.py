@@ -106,7 +106,7 @@ class Run:
         self.settings["tls_roots"] = roots_folder()
         self.config = config.parse(json.dumps(self.settings))
         self.board = boards.load(self.config.board)
-        self.room = Room(job.seed)
+        self.room = Room(job.seed, self.board["mic"]["gain_q8"])
         self.world = world.World(clock=self.clock, wifi_ms=400, true_unix_s=UNIX_START_S)
         self.world.ear = self.room
         standins.fresh(self.world)

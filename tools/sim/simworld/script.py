@@ -25,7 +25,10 @@ _FINGER = ("press", "release", "tap")
 _FINGER_MS = 40  # no finger is faster, and a debounced button would not see it
 _BACKLOG = 64  # reports kept for later waits
 
-KINDS = ("boot", "postmortem", "state", "heard", "said", "turn", "error", "warning", "volume", "provision", "tool", "trace", "stop")
+KINDS = (
+    "boot", "postmortem", "state", "heard", "said", "turn", "error", "warning", "volume", "provision", "tool", "trace",
+    "stop", "unprovisioned", "wifi", "reply", "slot",
+)  # fmt: skip
 
 USAGE = {
     "wait": "wait STATE|KIND|clip_end [FIELD=TEXT|FIELD~TEXT ...] [TIMEOUT_MS]",

@@ -20,7 +20,7 @@ _PER_MS = 16
 _FRAME = 320
 _REACH = FIR_TAPS // 2
 _HEAD_SLACK = 45 * _PER_MS  # a frame, a DMA block and a poll: how late the first frame behind a press may begin
-_PREROLL_SLACK = 200 * _PER_MS
+_PREROLL_SLACK = 1300 * _PER_MS  # the microphone may be silent for a second before it counts as broken
 _MIC_OPEN_SLACK_MS = 600
 _BOOK_MS = 400
 _RESTART_MS = 1500
@@ -62,6 +62,7 @@ class Questions(Check):
     def __init__(self, run):
         super().__init__(run)
         self._codec = run.config.uplink_codec
+        self._gain_q8 = run.board["mic"]["gain_q8"]
         self._expected = self._pcm if self._codec == "pcm" else self._coded
         self._codes = None if self._codec == "pcm" else _code_table(_ENCODERS[self._codec])
         self._step = 1 if self._codes is None else 2  # samples of the microphone for each item of the wire
@@ -139,7 +140,7 @@ class Questions(Check):
         """The first frame of a question: whose is it?"""
         for recording in reversed(self._recordings):
             first = recording.press - self.run.config.preroll_ms * _PER_MS - _PREROLL_SLACK
-            at = self._find(frame, 0, max(self.run.room.oldest, first), recording.press + 4000 * _PER_MS)
+            at = self._find(frame, 0, first, self._now())
             if at is not None:
                 break
         else:
@@ -252,7 +253,7 @@ class Questions(Check):
     def _is_near_restart(self, first, end):
         """The microphone was started again: what it had not given before is lost, and the speaker said so aloud."""
         slack = _RESTART_MS * _PER_MS
-        return any(first - slack < restart < end + slack for restart in self._restarts[1:])
+        return any(first - slack < restart < end + slack for restart in self._restarts)
 
     def _complete(self, far, stream):
         recording = stream.recording
@@ -280,7 +281,8 @@ class Questions(Check):
 
     def _pcm(self, at, n):
         # The port keeps the upper 16 bits of a 24-bit sample 12 dB below full scale; the board's gain brings it back.
-        return (self.run.room.kept(at, at + n) >> 2) << 2
+        heard = self.run.room.kept(at, at + n).astype(numpy.int32) >> 2
+        return numpy.clip(heard * self._gain_q8 + 128 >> 8, -32768, 32767).astype(numpy.int16)
 
     def _coded(self, at, n):
         """`n` codes, the first of which has its middle at sample `at`."""
