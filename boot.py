@@ -9,8 +9,8 @@ first is at the REPL already. Nothing is imported but the board's data, and no e
 import gc
 import sys
 
-WINDOW_MS = 2000
 STEP_MS = 20
+WINDOW_STEPS = 100
 BLINK_STEPS = 25  # a blink each half second,
 LIT_STEPS = 5  # so long
 DOWN_STEPS = 3  # a press is down so long
@@ -80,8 +80,8 @@ class Light:
             self.colour = colour
 
 
-def is_pressed_in_window(board, light):
-    """Wait for the window's time; True at once when the button comes down."""
+def is_pressed_in_window(board, light, left):
+    """Wait for the left[0] steps that are left of the window; True at once when the button comes down."""
     import time
 
     import machine
@@ -91,7 +91,9 @@ def is_pressed_in_window(board, light):
     down_level = 0 if data["active_low"] else 1
     was_up = False  # one that is stuck is no press
     down_steps = 0
-    for step in range(WINDOW_MS // STEP_MS):
+    while left[0] > 0:
+        step = WINDOW_STEPS - left[0]
+        left[0] -= 1
         light.show(WHITE if step % BLINK_STEPS < LIT_STEPS else DARK)
         if pin.value() != down_level:
             was_up = True
@@ -124,9 +126,10 @@ def run_window():
         return ""
     board = read_board()
     light = Light(board)
+    left = [WINDOW_STEPS]  # a list, because it outlives an interrupt
     while True:
         try:
-            reason = "button" if is_pressed_in_window(board, light) else ""
+            reason = "button" if is_pressed_in_window(board, light, left) else ""
         except KeyboardInterrupt:
             if sys.platform not in ("linux", "darwin", "win32") and is_packet_waiting():
                 continue
@@ -141,10 +144,12 @@ try:
     if why:
         is_safe_mode = True
         print('{"kind": "safe_mode", "text": "%s: the application is not started; a reset starts it"}' % why)
+except KeyboardInterrupt:
+    is_safe_mode = True
 except Exception as error:
     print('{"kind": "warning", "text": "boot.py: %s"}' % type(error).__name__)
 for name in (
-    "read_json", "read_board", "is_usable", "Light", "is_pressed_in_window", "is_packet_waiting", "run_window", "NO_BOARD",
+    "read_json", "read_board", "is_usable", "Light", "is_pressed_in_window", "is_packet_waiting", "run_window",
 ):  # fmt: skip
     globals().pop(name, None)  # their room belongs to the application
 gc.collect()

@@ -125,7 +125,6 @@ def run(slot):
         tell("warning", text="the application on trial broke: the board is reset for the next start")
         code = EXIT_RESTART
     if code == EXIT_RESTART:
-        set_ctrl_c(3)
         import machine
 
         machine.reset()

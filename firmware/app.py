@@ -283,7 +283,8 @@ class Speaker:
 
     def set_volume(self, percent):
         """Loudness from now on, 0 to 150 percent; what is beyond is the nearest of these. Returns it."""
-        self.player.volume_percent = percent = min(_VOLUME_MAX_PERCENT, max(0, percent))
+        percent = min(_VOLUME_MAX_PERCENT, max(0, percent))
+        self.player.set_volume(percent)
         self.led.show_volume(percent)
         report.say("volume", self.ports.ticks_ms(), percent=percent)
         return percent
@@ -300,7 +301,7 @@ class Speaker:
 
     def _show_state(self, state):
         self.led.show(led.pattern_name(state, self.config.mode == "free"))
-        if state in _RESTING and not self.player.is_audible:
+        if state in _RESTING and not self.player.is_audible():
             self.collector.collect()
             self._confirm(state)
         self._is_thinking = state == states.THINKING
@@ -315,7 +316,7 @@ class Speaker:
         """The loop may block: nobody would hear it."""
         # Free talk has gaps rather than an end: waiting for its end would be waiting for ever.
         is_question = self.uplink.is_recording and not self.uplink.is_streaming
-        return not is_question and self.player.is_idle and not self.player.is_audible
+        return not is_question and self.player.is_idle() and not self.player.is_audible()
 
     def _on_lost(self, event, error):
         self.session.fault(event, error)

@@ -10,6 +10,7 @@ from .config import Config
 from .errors import ConfigError
 
 _SHOWN_CHARS = const(60)  # of a wrong value
+_TOKEN_MARKS = ("pat_", "czs_", "czu_", "Bearer")
 _RING_MAX_BYTES = const(4_194_304)
 _ENVELOPE_BYTES = const(1024)  # JSON around one piece of an answer: 0.3 to 0.6 kB, with room
 _DEVICE_ID_MAX = 9_223_372_036_854_775_807  # the cloud reads it as an int64
@@ -180,7 +181,11 @@ def _allowed(key, kind, limits):
 
 
 def _show(value):
+    """A value for an error text. A token is recognised wherever somebody pasted it by mistake, and not shown."""
     shown = json.dumps(value)
+    for mark in _TOKEN_MARKS:
+        if mark in shown:
+            return "what looks like a token"
     return shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + "..."
 
 

@@ -93,7 +93,7 @@ class Connector:
         """The cloud accepted the configuration: audio may flow."""
         self.is_up = True
         self._backoff.reset()
-        self._link.audio_allowed = True
+        self._link.allow_audio(True)
         took_ms = ticks_diff(self._ports.ticks_ms(), self._began_ms)
         self._trace.add(tr.LINK_UP, took_ms)
 

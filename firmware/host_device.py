@@ -94,12 +94,15 @@ class _Device:
     def restart(self):
         self._end(errors.EXIT_RESTART)
 
+    def _judge(self, ssid, password):
+        """ConfigError for what no network can have, before anything is given up for it."""
+        if not ssid:
+            raise ConfigError("wifi_ssid", "is empty: name a network")
+        self.settings.change({"wifi_ssid": ssid, "wifi_password": password}, (), True)
+
     async def _join(self, ssid, password, timeout_ms):
         """Into that network, and into the settings once it has worked."""
         values = {"wifi_ssid": ssid, "wifi_password": password}
-        if not ssid:
-            raise ConfigError("wifi_ssid", "is empty: name a network")
-        self.settings.change(values, (), True)
         self._wifi.leave()  # also the same network: the password is to be tried
         await self._wifi.up(ssid, password, timeout_ms)
         try:
@@ -143,6 +146,7 @@ class SpeakerDevice(_Device):
             self._go_on()
 
     async def join(self, ssid, password):
+        self._judge(ssid, password)
         await self._until_quiet()
         config = self._speaker.config
         self._speaker.connector.pause()
@@ -191,5 +195,6 @@ class BlankDevice(_Device):
         return self._wifi.scan()
 
     async def join(self, ssid, password):
+        self._judge(ssid, password)
         await self._join(ssid, password, self._blank.wifi_timeout_ms)
         self._blank.look_again()

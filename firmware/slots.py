@@ -36,4 +36,6 @@ def confirm_and_tell(slot, ports):
         if confirm(slot):
             report.say("slot", ports.ticks_ms(), slot=slot, text="this application is the good one from now on")
     except OSError as error:
-        report.say("warning", ports.ticks_ms(), text="slot %s cannot be confirmed, the disk refuses: %s" % (slot, error))
+        report.say(
+            "warning", ports.ticks_ms(), text="slot %s cannot be confirmed, the disk refuses: %s" % (slot, error)
+        )

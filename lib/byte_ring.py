@@ -77,6 +77,19 @@ class ByteRing:
             self._head -= self.capacity
         return n
 
+    def take(self, n):
+        """Drop the n oldest bytes, at most `used`, and return where they lie in buf: until the next write they stay.
+
+        -1 when they do not lie in one piece; nothing is dropped then.
+        """
+        head = self._head
+        end = head + n
+        if end > self.capacity:
+            return -1
+        self._head = end if end < self.capacity else 0
+        self.used -= n
+        return head
+
     def drop_newest(self, n):
         """Take back the n bytes written last, as far as they wait still. Returns how many."""
         if n > self.used:

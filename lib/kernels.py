@@ -10,15 +10,15 @@ destinations must be long enough, that is the caller's duty.
 
 try:
     from kernels_viper import (
-        alaw_decode_into,
         alaw_encode_into,
         b64_decode_into,
-        b64_encode_into,
+        b64_message_into,
         copy_into,
         decimate2_into,
+        expand_into,
         json_walk,
+        scale_into,
         scale_peak,
-        ulaw_decode_into,
         ulaw_encode_into,
         xor_mask,
     )
@@ -27,15 +27,15 @@ try:
 except (ImportError, SyntaxError):  # CPython; a MicroPython without native code says SyntaxError
     try:
         from kernels_host import (
-            alaw_decode_into,
             alaw_encode_into,
             b64_decode_into,
-            b64_encode_into,
+            b64_message_into,
             copy_into,
             decimate2_into,
+            expand_into,
             json_walk,
+            scale_into,
             scale_peak,
-            ulaw_decode_into,
             ulaw_encode_into,
             xor_mask,
         )
@@ -43,19 +43,19 @@ except (ImportError, SyntaxError):  # CPython; a MicroPython without native code
         IMPLEMENTATION = "host"
     except ImportError:
         from kernels_py import (
-            alaw_decode_into,
             alaw_encode_into,
             b64_decode_into,
-            b64_encode_into,
+            b64_message_into,
             copy_into,
             decimate2_into,
+            expand_into,
             json_walk,
+            scale_into,
             scale_peak,
-            ulaw_decode_into,
             ulaw_encode_into,
             xor_mask,
         )
 
         IMPLEMENTATION = "portable"
 
-from kernels_tables import decimate2_state
+from kernels_tables import ALAW_VALUES, ULAW_VALUES, decimate2_state

@@ -8,7 +8,7 @@ from array import array
 from kernels_py import alaw_encode_into as _portable_alaw_encode_into
 from kernels_py import brackets_end, string_end
 from kernels_py import ulaw_encode_into as _portable_ulaw_encode_into
-from kernels_tables import ALAW_VALUES, FIR_MIDDLE, FIR_SIDES, FIR_TAPS, ULAW_VALUES
+from kernels_tables import FIR_MIDDLE, FIR_SIDES, FIR_TAPS, LOUD_PEAK
 
 if not hasattr(bytes, "translate") or sys.byteorder != "little":
     raise ImportError("needs CPython on a little-endian machine")
@@ -24,10 +24,14 @@ def copy_into(src, src_at, n, dst, dst_at):
     return n
 
 
-def b64_encode_into(src, src_at, n, dst, dst_at):
+def b64_message_into(src, src_at, n, around, dst, dst_at):
+    head_end = 2 + around[0]
     text = binascii.b2a_base64(memoryview(src)[src_at : src_at + n], newline=False)
-    dst[dst_at : dst_at + len(text)] = text
-    return len(text)
+    message = bytes(around[2:head_end]) + text + bytes(around[head_end : head_end + around[1]])
+    n = len(message)
+    dst[dst_at : dst_at + n] = message
+    xor_mask(dst, dst_at, n)
+    return n
 
 
 def b64_decode_into(src, src_at, n_chars, dst, dst_at):
@@ -86,17 +90,31 @@ def ulaw_encode_into(src, src_at, n_samples, dst, dst_at):
     return _encode("ulaw", _portable_ulaw_encode_into, src, src_at, n_samples, dst, dst_at)
 
 
-def _expand(values, src, src_at, n_samples, dst, dst_at):
+def _is_loud(samples):
+    return 1 if samples and (max(samples) >= LOUD_PEAK or min(samples) <= -LOUD_PEAK) else 0
+
+
+def expand_into(src, src_at, n_samples, dst, dst_at, values):
     codes = memoryview(src)[src_at : src_at + n_samples]
-    return _store(array("h", [values[code] for code in codes]), dst, dst_at)
+    samples = array("h", [values[code] for code in codes])
+    _store(samples, dst, dst_at)
+    return _is_loud(samples)
 
 
-def alaw_decode_into(src, src_at, n_samples, dst, dst_at):
-    return _expand(ALAW_VALUES, src, src_at, n_samples, dst, dst_at)
+def scale_into(src, src_at, n_samples, dst, dst_at, gain):
+    samples = _samples(src, src_at, n_samples)
+    if gain != 4096:
+        samples = array("h", _scaled(samples, gain, 12))
+    _store(samples, dst, dst_at)
+    return _is_loud(samples)
 
 
-def ulaw_decode_into(src, src_at, n_samples, dst, dst_at):
-    return _expand(ULAW_VALUES, src, src_at, n_samples, dst, dst_at)
+def _scaled(samples, gain, shift):
+    half = 1 << (shift - 1)
+    scaled = [value * gain + half >> shift for value in samples]
+    if scaled and (max(scaled) > 32767 or min(scaled) < -32768):
+        scaled = [32767 if value > 32767 else -32768 if value < -32768 else value for value in scaled]
+    return scaled
 
 
 def scale_peak(buf, at, n_samples, gain, shift):
@@ -104,11 +122,7 @@ def scale_peak(buf, at, n_samples, gain, shift):
         return 0
     samples = _samples(buf, at, n_samples)
     if gain != 1 << shift:
-        half = 1 << (shift - 1)
-        scaled = [value * gain + half >> shift for value in samples]
-        if max(scaled) > 32767 or min(scaled) < -32768:
-            scaled = [32767 if value > 32767 else -32768 if value < -32768 else value for value in scaled]
-        samples = array("h", scaled)
+        samples = array("h", _scaled(samples, gain, shift))
         _store(samples, buf, at)
     return max(max(samples), -min(samples))
 
@@ -186,8 +200,6 @@ def json_walk(buf, at, end, names, state):
             level -= 1
             if at == end:
                 return -3 if level else -1 - is_odd
-            if level == 0:
-                return -3
             is_opened = False
             continue
         if not is_opened:

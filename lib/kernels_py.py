@@ -6,7 +6,6 @@ Source and destination must not overlap unless it says so.
 """
 
 from kernels_tables import (
-    ALAW_VALUES,
     B64_CHARS,
     B64_WORDS,
     BIT_LENGTH,
@@ -14,7 +13,7 @@ from kernels_tables import (
     FIR_MIDDLE,
     FIR_SIDES,
     FIR_TAPS,
-    ULAW_VALUES,
+    LOUD_PEAK,
 )
 
 _PAD = 61  # "="
@@ -27,7 +26,7 @@ def copy_into(src, src_at, n, dst, dst_at):
     return n
 
 
-def b64_encode_into(src, src_at, n, dst, dst_at):
+def _b64_encode_into(src, src_at, n, dst, dst_at):
     """n bytes to base64 with padding. Returns the characters written, 4 * ((n + 2) // 3)."""
     chars = B64_CHARS
     at = dst_at
@@ -52,6 +51,19 @@ def b64_encode_into(src, src_at, n, dst, dst_at):
         dst[at + 2] = chars[(b & 15) << 2] if rest == 2 else _PAD
         dst[at + 3] = _PAD
         at += 4
+    return at - dst_at
+
+
+def b64_message_into(src, src_at, n, around, dst, dst_at):
+    """A text around n bytes in base64, with padding, masked as by xor_mask with the 4 bytes before dst_at. Returns the
+    bytes written.
+
+    around   [0] bytes of the text before, a multiple of 4; [1] bytes of the text behind; then the two texts
+    """
+    at = dst_at + copy_into(around, 2, around[0], dst, dst_at)
+    at += _b64_encode_into(src, src_at, n, dst, at)
+    at += copy_into(around, 2 + around[0], around[1], dst, at)
+    xor_mask(dst, dst_at, at - dst_at)
     return at - dst_at
 
 
@@ -146,24 +158,45 @@ def ulaw_encode_into(src, src_at, n_samples, dst, dst_at):
     return n_samples
 
 
-def alaw_decode_into(src, src_at, n_samples, dst, dst_at):
-    """A-law bytes to samples. Returns n_samples."""
-    return _expand(ALAW_VALUES, src, src_at, n_samples, dst, dst_at)
+def expand_into(src, src_at, n_samples, dst, dst_at, values):
+    """Bytes to samples by a table of 256, array("h"): ALAW_VALUES, ULAW_VALUES or such a table with a volume in it.
 
-
-def ulaw_decode_into(src, src_at, n_samples, dst, dst_at):
-    """Mu-law bytes to samples. Returns n_samples."""
-    return _expand(ULAW_VALUES, src, src_at, n_samples, dst, dst_at)
-
-
-def _expand(values, src, src_at, n_samples, dst, dst_at):
+    Returns 1 when a sample reaches LOUD_PEAK, else 0.
+    """
+    is_loud = 0
     at = dst_at
     for i in range(src_at, src_at + n_samples):
         value = values[src[i]]
         dst[at] = value & 0xFF
         dst[at + 1] = value >> 8 & 0xFF
         at += 2
-    return n_samples
+        if not -LOUD_PEAK < value < LOUD_PEAK:
+            is_loud = 1
+    return is_loud
+
+
+def scale_into(src, src_at, n_samples, dst, dst_at, gain):
+    """Samples times gain / 4096, gain 0..32767, rounded to nearest, saturating. In place is allowed (dst_at == src_at).
+
+    Returns 1 when a sample reaches LOUD_PEAK after the gain, else 0.
+    """
+    is_loud = 0
+    at = dst_at
+    for i in range(src_at, src_at + 2 * n_samples, 2):
+        value = src[i] | src[i + 1] << 8
+        if value & 0x8000:
+            value -= 0x10000
+        value = value * gain + 2048 >> 12
+        if value > 32767:
+            value = 32767
+        elif value < -32768:
+            value = -32768
+        dst[at] = value & 0xFF
+        dst[at + 1] = value >> 8 & 0xFF
+        at += 2
+        if not -LOUD_PEAK < value < LOUD_PEAK:
+            is_loud = 1
+    return is_loud
 
 
 def scale_peak(buf, at, n_samples, gain, shift):
@@ -277,8 +310,6 @@ def json_walk(buf, at, end, names, state):
             level -= 1
             if at == end:
                 return -3 if level else -1 - is_odd
-            if level == 0:
-                return -3
             is_opened = False
             continue
         if not is_opened:

@@ -65,6 +65,8 @@ def _ulaw_value(code):
 ALAW_VALUES = array("h", [_alaw_value(code) for code in range(256)])
 ULAW_VALUES = array("h", [_ulaw_value(code) for code in range(256)])
 
+LOUD_PEAK = 64  # a sample of this magnitude is no silence: -54 dB, what G.711 makes of silence stays well below
+
 # The decimating low-pass: a half-band FIR of 35 taps in Q14, the best in the minimax sense for 0-3.4 kHz at 16 kHz.
 # Half-band means that every second tap but the middle one is 0 and that the ripple of the pass band equals that of
 # the stop band (4.6-8 kHz): 50 dB down, 0.03 dB up. The taps below stand 1, 3, .. 17 samples off the middle.

@@ -14,16 +14,15 @@ import micropython
 from kernels_tables import (
     ALAW_CODES,
     ALAW_SHIFTS,
-    ALAW_VALUES,
     B64_CHARS,
     B64_WORDS,
     ULAW_CODES,
     ULAW_SHIFTS,
-    ULAW_VALUES,
 )
 from micropython import const
 
 _PAD = const(61)  # "="
+_LOUD = const(64)  # as LOUD_PEAK of kernels_tables; here known when it is compiled
 _FIR_BIAS = const(538_566_656)  # what 32768 under every sample adds to the sum, less half of the last bit kept
 
 
@@ -67,13 +66,25 @@ def copy_into(src: ptr8, src_at: ptr8, n: int, dst: ptr8, dst_at: int) -> int:
 
 
 @micropython.viper
-def b64_encode_into(src: ptr8, src_at: ptr8, n: int, dst: ptr8, dst_at: int) -> int:
+def b64_message_into(src: ptr8, src_at: ptr8, n: int, around: ptr8, dst: ptr8, dst_at: int) -> int:
     chars = ptr8(B64_CHARS)
-    src = ptr8(int(src) + int(src_at))
+    data = int(src) + int(src_at)
     first = int(dst) + dst_at
+    src = ptr8(int(around) + 2)
     src_at = ptr8(first)  # from now on the destination
+    left = around[0]
+    while left > 0:
+        src_at[0] = src[0]
+        src_at[1] = src[1]
+        src_at[2] = src[2]
+        src_at[3] = src[3]
+        src = ptr8(int(src) + 4)
+        src_at = ptr8(int(src_at) + 4)
+        left -= 4
+    behind = int(src)
+    src = ptr8(data)
     left = n
-    while left >= 6:
+    while left >= 12:
         a = (src[0] << 8 | src[1]) << 8 | src[2]
         src_at[0] = chars[a >> 18]
         src_at[1] = chars[a >> 12 & 63]
@@ -84,9 +95,19 @@ def b64_encode_into(src: ptr8, src_at: ptr8, n: int, dst: ptr8, dst_at: int) -> 
         src_at[5] = chars[a >> 12 & 63]
         src_at[6] = chars[a >> 6 & 63]
         src_at[7] = chars[a & 63]
-        src = ptr8(int(src) + 6)
-        src_at = ptr8(int(src_at) + 8)
-        left -= 6
+        a = (src[6] << 8 | src[7]) << 8 | src[8]
+        src_at[8] = chars[a >> 18]
+        src_at[9] = chars[a >> 12 & 63]
+        src_at[10] = chars[a >> 6 & 63]
+        src_at[11] = chars[a & 63]
+        a = (src[9] << 8 | src[10]) << 8 | src[11]
+        src_at[12] = chars[a >> 18]
+        src_at[13] = chars[a >> 12 & 63]
+        src_at[14] = chars[a >> 6 & 63]
+        src_at[15] = chars[a & 63]
+        src = ptr8(int(src) + 12)
+        src_at = ptr8(int(src_at) + 16)
+        left -= 12
     while left > 0:
         a = src[0] << 16
         if left > 1:
@@ -100,7 +121,43 @@ def b64_encode_into(src: ptr8, src_at: ptr8, n: int, dst: ptr8, dst_at: int) -> 
         src = ptr8(int(src) + 3)
         src_at = ptr8(int(src_at) + 4)
         left -= 3
-    return int(src_at) - first
+    src = ptr8(behind)
+    left = around[1]
+    while left > 0:
+        src_at[0] = src[0]
+        src = ptr8(int(src) + 1)
+        src_at = ptr8(int(src_at) + 1)
+        left -= 1
+    # The mask, in words once the address allows it: cheaper than a byte of the key in every step above.
+    n = int(src_at) - first
+    left = n
+    src = ptr8(first)
+    chars = ptr8(first - 4)  # the key
+    a = 0
+    while int(src) & 3 and left > 0:
+        src[0] ^= chars[a]
+        src = ptr8(int(src) + 1)
+        a += 1
+        left -= 1
+    # From now on the key as one number; made of bytes, because it may stand at any address.
+    src_at = ptr8(chars[a] | chars[a + 1 & 3] << 8 | chars[a + 2 & 3] << 16 | chars[a + 3 & 3] << 24)
+    while left >= 32:
+        ptr32(src)[0] = ptr32(src)[0] ^ int(src_at)
+        ptr32(src)[1] = ptr32(src)[1] ^ int(src_at)
+        ptr32(src)[2] = ptr32(src)[2] ^ int(src_at)
+        ptr32(src)[3] = ptr32(src)[3] ^ int(src_at)
+        ptr32(src)[4] = ptr32(src)[4] ^ int(src_at)
+        ptr32(src)[5] = ptr32(src)[5] ^ int(src_at)
+        ptr32(src)[6] = ptr32(src)[6] ^ int(src_at)
+        ptr32(src)[7] = ptr32(src)[7] ^ int(src_at)
+        src = ptr8(int(src) + 32)
+        left -= 32
+    while left > 0:
+        src[0] = src[0] ^ int(src_at)
+        src_at = ptr8(int(src_at) >> 8 & 0xFFFFFF | (int(src_at) & 0xFF) << 24)
+        src = ptr8(int(src) + 1)
+        left -= 1
+    return n
 
 
 @micropython.viper
@@ -202,8 +259,20 @@ def alaw_encode_into(src: ptr8, src_at: int, n_samples: int, dst: ptr8, dst_at: 
     src = ptr8(int(src) + src_at)
     at = ptr8(int(dst) + dst_at)
     left = n_samples
+    # Sign, segment and all that one's complement does to the code are in the tables, by the upper byte.
+    while left >= 4:
+        src_at = src[1]
+        at[0] = codes[src_at] ^ ((src_at << 8 | src[0]) >> shifts[src_at] & 15)
+        src_at = src[3]
+        at[1] = codes[src_at] ^ ((src_at << 8 | src[2]) >> shifts[src_at] & 15)
+        src_at = src[5]
+        at[2] = codes[src_at] ^ ((src_at << 8 | src[4]) >> shifts[src_at] & 15)
+        src_at = src[7]
+        at[3] = codes[src_at] ^ ((src_at << 8 | src[6]) >> shifts[src_at] & 15)
+        src = ptr8(int(src) + 8)
+        at = ptr8(int(at) + 4)
+        left -= 4
     while left > 0:
-        # Sign, segment and all that one's complement does to the code are in the tables, by the upper byte.
         src_at = src[1]
         at[0] = codes[src_at] ^ ((src_at << 8 | src[0]) >> shifts[src_at] & 15)
         src = ptr8(int(src) + 2)
@@ -237,10 +306,10 @@ def ulaw_encode_into(src: ptr8, src_at: int, n_samples: int, dst: ptr8, dst_at: 
 
 
 @micropython.viper
-def alaw_decode_into(src: ptr8, src_at: ptr8, n_samples: int, dst: ptr8, dst_at: int) -> int:
-    values = ptr16(ALAW_VALUES)
+def expand_into(src: ptr8, src_at: ptr8, n_samples: int, dst: ptr8, dst_at: int, values: ptr16) -> int:
     src = ptr8(int(src) + int(src_at))
-    src_at = ptr8(int(dst) + dst_at)  # from now on the destination
+    dst = ptr8(int(dst) + dst_at)
+    src_at = dst  # from now on the destination
     left = n_samples
     if int(src_at) & 1 == 0:
         while left >= 4:
@@ -258,32 +327,73 @@ def alaw_decode_into(src: ptr8, src_at: ptr8, n_samples: int, dst: ptr8, dst_at:
         src = ptr8(int(src) + 1)
         src_at = ptr8(int(src_at) + 2)
         left -= 1
-    return n_samples
+    while n_samples > 0:
+        if (dst[0] | dst[1] << 8) + _LOUD - 1 & 0xFFFF > 2 * _LOUD - 2:
+            return 1
+        dst = ptr8(int(dst) + 2)
+        n_samples -= 1
+    return 0
 
 
 @micropython.viper
-def ulaw_decode_into(src: ptr8, src_at: ptr8, n_samples: int, dst: ptr8, dst_at: int) -> int:
-    values = ptr16(ULAW_VALUES)
-    src = ptr8(int(src) + int(src_at))
-    src_at = ptr8(int(dst) + dst_at)  # from now on the destination
+def scale_into(src: ptr16, src_at: ptr16, n_samples: int, dst: ptr8, dst_at: int, gain: int) -> int:
+    src = ptr16(int(src) + int(src_at))
+    dst = ptr8(int(dst) + dst_at)
+    src_at = ptr16(dst)  # from now on the destination
     left = n_samples
-    if int(src_at) & 1 == 0:
-        while left >= 4:
-            ptr16(src_at)[0] = values[src[0]]
-            ptr16(src_at)[1] = values[src[1]]
-            ptr16(src_at)[2] = values[src[2]]
-            ptr16(src_at)[3] = values[src[3]]
-            src = ptr8(int(src) + 4)
-            src_at = ptr8(int(src_at) + 8)
-            left -= 4
+    # Unsigned samples: one load without a sign to extend; what that adds to the product is taken off with the rounding.
+    offset = 2048 - (gain << 15)
+    value = int(src) | int(src_at)
+    if value & 3 == 0 and gain == 4096:
+        while left >= 8:
+            ptr32(src_at)[0] = ptr32(src)[0]
+            ptr32(src_at)[1] = ptr32(src)[1]
+            ptr32(src_at)[2] = ptr32(src)[2]
+            ptr32(src_at)[3] = ptr32(src)[3]
+            src = ptr16(int(src) + 16)
+            src_at = ptr16(int(src_at) + 16)
+            left -= 8
+    if value & 1 == 0:
+        if gain <= 4096:  # nothing can overflow
+            while left >= 8:
+                src_at[0] = ((src[0] ^ 0x8000) * gain + offset) >> 12
+                src_at[1] = ((src[1] ^ 0x8000) * gain + offset) >> 12
+                src_at[2] = ((src[2] ^ 0x8000) * gain + offset) >> 12
+                src_at[3] = ((src[3] ^ 0x8000) * gain + offset) >> 12
+                src_at[4] = ((src[4] ^ 0x8000) * gain + offset) >> 12
+                src_at[5] = ((src[5] ^ 0x8000) * gain + offset) >> 12
+                src_at[6] = ((src[6] ^ 0x8000) * gain + offset) >> 12
+                src_at[7] = ((src[7] ^ 0x8000) * gain + offset) >> 12
+                src = ptr16(int(src) + 16)
+                src_at = ptr16(int(src_at) + 16)
+                left -= 8
+        while left >= 2:
+            value = ((src[0] ^ 0x8000) * gain + offset) >> 12
+            if value + 32768 >> 16:
+                value = 32767 if value > 0 else -32768
+            src_at[0] = value
+            value = ((src[1] ^ 0x8000) * gain + offset) >> 12
+            if value + 32768 >> 16:
+                value = 32767 if value > 0 else -32768
+            src_at[1] = value
+            src = ptr16(int(src) + 4)
+            src_at = ptr16(int(src_at) + 4)
+            left -= 2
     while left > 0:
-        value = values[src[0]]
-        src_at[0] = value
-        src_at[1] = value >> 8
-        src = ptr8(int(src) + 1)
-        src_at = ptr8(int(src_at) + 2)
+        value = (((ptr8(src)[0] | ptr8(src)[1] << 8) ^ 0x8000) * gain + offset) >> 12
+        if value + 32768 >> 16:
+            value = 32767 if value > 0 else -32768
+        ptr8(src_at)[0] = value
+        ptr8(src_at)[1] = value >> 8
+        src = ptr16(int(src) + 2)
+        src_at = ptr16(int(src_at) + 2)
         left -= 1
-    return n_samples
+    while n_samples > 0:
+        if (dst[0] | dst[1] << 8) + _LOUD - 1 & 0xFFFF > 2 * _LOUD - 2:
+            return 1
+        dst = ptr8(int(dst) + 2)
+        n_samples -= 1
+    return 0
 
 
 @micropython.viper
@@ -326,7 +436,7 @@ def scale_peak(buf: ptr16, at: int, n_samples: int, gain: int, shift: int) -> in
         return peak
     # Unsigned samples: one load without a sign to extend; what that adds to the product is taken off with the rounding.
     half -= gain << 15
-    while left > 0:
+    while left >= 2:
         at = ((buf[0] ^ 0x8000) * gain + half) >> shift
         if uint(at + low) > window:
             if at > 32767:
@@ -343,8 +453,33 @@ def scale_peak(buf: ptr16, at: int, n_samples: int, gain: int, shift: int) -> in
                 low = 32767  # so that whatever must be saturated comes here
             window = uint(2 * low)
         buf[0] = at
-        buf = ptr16(int(buf) + 2)
-        left -= 1
+        at = ((buf[1] ^ 0x8000) * gain + half) >> shift
+        if uint(at + low) > window:
+            if at > 32767:
+                at = 32767
+            elif at < -32768:
+                at = -32768
+            low = at
+            if low < 0:
+                low = 0 - low
+            if low > peak:
+                peak = low
+            low = peak
+            if low > 32767:
+                low = 32767  # so that whatever must be saturated comes here
+            window = uint(2 * low)
+        buf[1] = at
+        buf = ptr16(int(buf) + 4)
+        left -= 2
+    if left:
+        at = ((buf[0] ^ 0x8000) * gain + half) >> shift
+        if at + 32768 >> 16:
+            at = 32767 if at > 0 else -32768
+        buf[0] = at
+        if at < 0:
+            at = 0 - at
+        if at > peak:
+            peak = at
     return peak
 
 
@@ -354,6 +489,8 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
     first = int(at)
     read_at = int(src) + src_at
     left = n_samples
+    flip = 0x8000
+    flip |= flip << 16
     while left > 0:
         n = left
         if n > 160:
@@ -362,6 +499,15 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
         filled = state[0] + n
         src = ptr16(int(state) + 2 * (1 + state[0]))
         src_at = n
+        if (int(src) | read_at) & 3 == 0:
+            while src_at >= 8:
+                ptr32(src)[0] = ptr32(read_at)[0] ^ flip
+                ptr32(src)[1] = ptr32(read_at)[1] ^ flip
+                ptr32(src)[2] = ptr32(read_at)[2] ^ flip
+                ptr32(src)[3] = ptr32(read_at)[3] ^ flip
+                src = ptr16(int(src) + 16)
+                read_at += 16
+                src_at -= 8
         while src_at > 0:
             src[0] = (ptr8(read_at)[0] | ptr8(read_at)[1] << 8) ^ 0x8000
             src = ptr16(int(src) + 2)
@@ -373,16 +519,16 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
         while n > 0:
             # Unsigned samples: the positive taps add up to less than 2**31 at 65535 each, so no partial sum overflows.
             src_at = (
-                8192 * src[17]
-                + 5187 * (src[16] + src[18])
-                - 1657 * (src[14] + src[20])
-                + 911 * (src[12] + src[22])
-                - 569 * (src[10] + src[24])
-                + 368 * (src[8] + src[26])
-                - 236 * (src[6] + src[28])
-                + 146 * (src[4] + src[30])
-                - 84 * (src[2] + src[32])
-                + 56 * (src[0] + src[34])
+                src[17] * 8192
+                + (src[16] + src[18]) * 5187
+                - (src[14] + src[20]) * 1657
+                + (src[12] + src[22]) * 911
+                - (src[10] + src[24]) * 569
+                + (src[8] + src[26]) * 368
+                - (src[6] + src[28]) * 236
+                + (src[4] + src[30]) * 146
+                - (src[2] + src[32]) * 84
+                + (src[0] + src[34]) * 56
                 - _FIR_BIAS
             ) >> 14
             if src_at + 32768 >> 16:
@@ -395,12 +541,13 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
         filled -= 2 * outputs
         state[0] = filled
         dst = ptr8(int(state) + 2)
-        n = filled
+        n = filled + 1  # with one more it is an even number in the end
         while n > 0:
             ptr16(dst)[0] = src[0]
-            dst = ptr8(int(dst) + 2)
-            src = ptr16(int(src) + 2)
-            n -= 1
+            ptr16(dst)[1] = src[1]
+            dst = ptr8(int(dst) + 4)
+            src = ptr16(int(src) + 4)
+            n -= 2
     return (int(at) - first) >> 1
 
 
@@ -447,8 +594,6 @@ def json_walk(buf: ptr8, at: int, end: int, names: ptr8, state: ptr32) -> int:
             level -= 1
             if int(buf) == end:
                 return -3 if level else -1 - is_odd
-            if level == 0:
-                return -3
             is_opened = 0
             continue
         if is_opened == 0:

@@ -24,7 +24,7 @@ fragments, or one cut by the buffer's end, costs a few memoryview slices.
 import binascii
 import hashlib
 
-from kernels import xor_mask
+from kernels import copy_into, xor_mask
 
 try:
     from micropython import const
@@ -110,11 +110,13 @@ def seal(buf, start, n, opcode, key, key_at=0):
 
     Its locals and its deepest expression fit into 11 words: MicroPython takes a larger frame from the heap.
     """
-    buf[start - 4] = key[key_at]
-    buf[start - 3] = key[key_at + 1]
-    buf[start - 2] = key[key_at + 2]
-    buf[start - 1] = key[key_at + 3]
+    copy_into(key, key_at, 4, buf, start - 4)
     xor_mask(buf, start, n)
+    return seal_masked(buf, start, n, opcode)
+
+
+def seal_masked(buf, start, n, opcode):
+    """As seal(), of a payload that is masked already, with the key in the 4 bytes before it."""
     if n < 126:
         start -= 6
         buf[start + 1] = 0x80 | n
@@ -126,8 +128,8 @@ def seal(buf, start, n, opcode, key, key_at=0):
     else:
         start -= 14
         buf[start + 1] = 0x80 | 127
-        for key_at in range(8):
-            buf[start + 2 + key_at] = n >> (56 - 8 * key_at) & 0xFF
+        for i in range(8):
+            buf[start + 2 + i] = n >> (56 - 8 * i) & 0xFF
     buf[start] = 0x80 | opcode
     return start
 

@@ -47,8 +47,8 @@ class NumberedUplink:
     def __init__(self, n_frames, frame_bytes, is_eager):
         self.ready = asyncio.Event()
         self.abort_count = 0
-        self.frame = memoryview(bytearray(frame_bytes))
-        self.frame_bytes = frame_bytes
+        self.frame = self
+        self.n = frame_bytes
         self._left = n_frames + 1
         self._ready_frames = self._left if is_eager else 0
 
@@ -73,13 +73,15 @@ class NumberingCloud:
         self.count = 0
         self._pattern = bytes([33 + i * 7 % 89 for i in range(89)]) * 40
 
-    def encode_audio_into(self, dst, at, src, n):
+    def encode_audio_into(self, dst, at, frame):
+        n = frame.n
         number = self.count
         self.count += 1
         for i in range(_DIGITS - 1, -1, -1):
             dst[at + i] = 48 + number % 10
             number //= 10
         kernels.copy_into(self._pattern, (self.count - 1) % 89, n, dst, at + _DIGITS)
+        kernels.xor_mask(dst, at, _DIGITS + n)
         return at + _DIGITS + n
 
     def complete(self, now_ms):
@@ -159,7 +161,7 @@ async def connect_link(settings, uplink, cloud, session, is_counted):
     tls = stream.tls_context(settings["roots"]) if settings["roots"] else None
     address = stream.resolve("127.0.0.1", settings["port"])
     await one.open(address, settings["host"], settings["port"], "/", {"Authorization": "Bearer secret-token"}, tls)
-    one.audio_allowed = True
+    one.allow_audio(True)
     return one, streams[0]
 
 

@@ -270,6 +270,9 @@ class Link:
         self._utterance = -1
         self._messages = []
 
+    def allow_audio(self, is_allowed):
+        self.audio_allowed = is_allowed
+
     async def open(self, *where):
         refusal = self._world.is_refusing
         self._world.attempts += 1

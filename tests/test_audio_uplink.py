@@ -4,6 +4,7 @@ import asyncio
 
 import check
 import kernels_py
+import kernels_tables
 import numpy
 import pytest
 from fake_audio import FakeMic
@@ -30,7 +31,8 @@ def recorded(sample, ms, codec_name, gain_q8=256):
         task.cancel()
         coded = bytearray()
         while uplink.next() != END:
-            coded += uplink.frame[: uplink.frame_bytes]
+            frame = uplink.frame
+            coded += frame.buf[frame.at : frame.at + frame.n]
             uplink.pop()
         return bytes(coded)
 
@@ -38,8 +40,8 @@ def recorded(sample, ms, codec_name, gain_q8=256):
     if codec_name == "pcm":
         return numpy.frombuffer(coded, dtype="<i2")
     pcm = bytearray(2 * len(coded))
-    decode = kernels_py.alaw_decode_into if codec_name == "g711a" else kernels_py.ulaw_decode_into
-    decode(coded, 0, len(coded), pcm, 0)
+    values = kernels_tables.ALAW_VALUES if codec_name == "g711a" else kernels_tables.ULAW_VALUES
+    kernels_py.expand_into(coded, 0, len(coded), pcm, 0, values)
     return numpy.frombuffer(bytes(pcm), dtype="<i2")
 
 

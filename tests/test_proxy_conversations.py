@@ -13,6 +13,7 @@ DELTA = "conversation.audio.delta"
 LATER = 19  # of the pieces of an answer: the first 17 come at once, and these a second later
 APPEND = "input_audio_buffer.append"
 QUICK = {"retry_min_ms": 50, "idle_timeout_ms": 1500, "stall_ms": 2500}
+PING_MS = 300  # of the cloud: a connection that lives is never as quiet as one that is dead
 NEXT = "wait idle; " + ask(clip="again.wav") + "wait turn outcome=answered; quit"
 ONE_TURN = "wait idle; " + ask() + "wait turn; "
 SPEED_BYTES_PER_S = 6000  # G.711 in base64 and JSON takes three times as much
@@ -83,7 +84,7 @@ SCENES = {
     name: Scene(
         ONE_TURN + NEXT,
         on=(MPY64, MPY32) if name == "byte by byte" else (MPY64,),
-        cloud=answers(1600, 500),
+        cloud=answers(500 if name == "byte by byte" else 1600, 400),
         config={"retry_min_ms": 50, "connect_timeout_ms": 5000},
         proxy=plan,
     )
@@ -93,13 +94,13 @@ for _name, (_plan, _, _) in BROKEN.items():
     SCENES[_name] = Scene(
         ONE_TURN + NEXT,
         on=(CPYTHON, MPY64) if "half" in _name else (MPY64,),
-        cloud=answers(3000, 500),
+        cloud=answers(3000, 500, ping_period_ms=PING_MS),
         config=QUICK,
         proxy=_plan,
     )
 SCENES["half-open at rest"] = Scene(
     "wait idle; sleep 300; wait error 6000; " + NEXT,
-    on=(MPY64,), config=QUICK, cloud=answers(500),
+    on=(MPY64,), config=QUICK, cloud=answers(500, ping_period_ms=PING_MS),
     proxy=[("state", 3, lambda proxy: proxy.forget())],
 )  # fmt: skip
 SCENES["an uplink slower than speech"] = Scene(
@@ -112,7 +113,7 @@ SCENES["an uplink slower than speech"] = Scene(
 SCENES["a goodbye of TLS without the end of TCP"] = Scene(
     ONE_TURN + NEXT,
     on=(CPYTHON, MPY64),
-    cloud=answers(3000, 500, faults=[[{"kind": "drop", "end": "stream", "nth": LATER}]]),
+    cloud=answers(3000, 500, ping_period_ms=PING_MS, faults=[[{"kind": "drop", "end": "stream", "nth": LATER}]]),
     config=QUICK,
     proxy=[("", 0, hide_the_end), ("error", 1, clean)],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The real speaker at its serial port, a pseudo terminal: commands, provisioning while it runs, restart, Ctrl-C, slots."""
+"""The real speaker at its serial port, a pseudo terminal: commands, provisioning, restart, Ctrl-C, slots."""
 
 import asyncio
 import json

@@ -128,7 +128,9 @@ def test_a_confirmed_slot_is_good_and_its_later_crash_ends_at_the_prompt(board):
     assert board.state() == ("b", None, 0)
 
 
-@pytest.mark.parametrize("state", [None, "", "{", "[1]", "null", '{"good": "c", "trial": 7, "starts": "x"}', '{"good": ["a"]}'])
+@pytest.mark.parametrize(
+    "state", [None, "", "{", "[1]", "null", '{"good": "c", "trial": 7, "starts": "x"}', '{"good": ["a"]}']
+)
 def test_without_a_usable_state_a_whole_slot_is_tried(board, state):
     board.slot("a", WORKS % 0)
     (board.folder / "slots" / "a" / "firmware" / "start.py").unlink()  # not whole

@@ -104,6 +104,33 @@ def test_a_part_that_hangs_is_reset_and_told_at_the_next_start(lives, interprete
     assert after.run["rtc_memory"] == ""
 
 
+DYING = """
+from firmware.audio import recorder
+
+class Recorder(recorder.Recorder):
+    def step(self):
+        super().step()
+        if self.frames >= 60:
+            raise ValueError("a fault of ours")
+
+recorder.Recorder = Recorder
+"""
+
+
+def test_a_part_that_dies_leaves_the_speaker_to_its_watchdog(tmp_path):
+    main = tmp_path / "main.py"
+    main.write_text(DYING + START)
+    settings = {"tls_verify": False, "token": "t", "watchdog_ms": WATCHDOG_MS}
+    died = runner.run_sync(settings, script="sleep 8000\nquit\n", main=str(main))
+    assert died.exit_code == 1, died.why()
+    assert "bug" in [report["error_kind"] for report in died.of_kind("error")]
+    assert died.run["watchdog_ms"] == WATCHDOG_MS, "still armed"
+    kept = {"rtc_memory": died.run["rtc_memory"], "reset_cause": WDT_RESET}
+    after = runner.run_sync(settings, script="wait postmortem\nquit\n", world=kept)
+    (line,) = after.of_kind("postmortem")
+    assert line["is_dead"] and line["cause"] == "watchdog" and after.exit_code == 0, after.why()
+
+
 def test_without_the_setting_there_is_no_watchdog():
     result = runner.run_sync({"tls_verify": False, "token": "t"}, script="sleep 100\nquit\n")
     assert result.run["watchdog_ms"] == 0, result.why()

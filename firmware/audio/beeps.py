@@ -55,7 +55,6 @@ class Beep:
         self._at = 0
         self._phase = 0
 
-    @property
     def is_over(self):
         return self._note >= len(self._notes)
 

@@ -4,13 +4,17 @@ An uplink codec takes the microphone's 16 kHz, a downlink codec gives samples at
 and none allocates after its constructor.
 """
 
+from array import array
+
 from kernels import (
-    alaw_decode_into,
+    ALAW_VALUES,
+    ULAW_VALUES,
     alaw_encode_into,
     copy_into,
     decimate2_into,
     decimate2_state,
-    ulaw_decode_into,
+    expand_into,
+    scale_into,
     ulaw_encode_into,
 )
 
@@ -46,9 +50,9 @@ def downlink(name, hz):
     if name == PCM:
         return PCMDownlink(hz)
     if name == G711A:
-        return G711Downlink(name, alaw_decode_into, _ALAW_SILENCE)
+        return G711Downlink(name, ALAW_VALUES, _ALAW_SILENCE)
     if name == G711U:
-        return G711Downlink(name, ulaw_decode_into, _ULAW_SILENCE)
+        return G711Downlink(name, ULAW_VALUES, _ULAW_SILENCE)
     raise ValueError("no downlink codec is called %r" % (name,))
 
 
@@ -61,9 +65,9 @@ class PCMUplink:
     frame_bytes = FRAME_BYTES  # on the wire, for FRAME_MS
     silence = 0  # the byte that stands for silence
 
-    def encode_into(self, src, n_samples, dst):
-        """n_samples of 16 kHz s16le at the start of src to the start of dst. Returns the bytes written."""
-        return copy_into(src, 0, 2 * n_samples, dst, 0)
+    def encode(self, src, n, place):
+        """The first n bytes of src, 16 kHz s16le, to place.buf from place.put_at on. Returns the bytes written."""
+        return copy_into(src, 0, n, place.buf, place.put_at)
 
 
 class G711Uplink:
@@ -80,16 +84,22 @@ class G711Uplink:
         self._state = decimate2_state()
         self._narrow = bytearray(FRAME_BYTES // 2)
 
-    def encode_into(self, src, n_samples, dst):
-        """n_samples, at most FRAME_SAMPLES, of 16 kHz s16le at the start of src: low-pass, every second sample, G.711.
+    def encode(self, src, n, place):
+        """As PCMUplink.encode of at most FRAME_BYTES: low-pass, every second sample, G.711.
 
-        Frames that follow each other must be given in order: the low-pass remembers. Returns the bytes written.
+        Frames that follow each other must be given in order: the low-pass remembers.
         """
-        n = decimate2_into(src, 0, n_samples, self._narrow, 0, self._state)
-        return self._law_encode_into(self._narrow, 0, n, dst, 0)
+        # Locals and stack fit into 11 words: MicroPython takes a larger frame from the heap.
+        n = decimate2_into(src, 0, n >> 1, self._narrow, 0, self._state)
+        return self._law_encode_into(self._narrow, 0, n, place.buf, place.put_at)
 
 
 class PCMDownlink:
+    """play_into(src, src_at, n_samples, dst, dst_at, volume): wire bytes to samples, louder or softer, in one pass over
+    them. volume: what volume() gives. Returns 1 when a sample reaches kernels_tables.LOUD_PEAK, else 0. src may be dst
+    when the last byte read lies no lower than the last byte written. The G.711 codec has the same face.
+    """
+
     name = PCM
     is_pcm = True
     bytes_per_sample = 2
@@ -100,12 +110,11 @@ class PCMDownlink:
             raise ValueError("PCM is played at 8000, 16000 or 24000 Hz, not %r" % (hz,))
         self.rate_hz = hz
         self.bytes_per_s = 2 * hz
+        self.play_into = scale_into
 
-    def decode_into(self, src, src_at, n_samples, dst, dst_at):
-        """The wire's bytes are the samples; nothing is copied where they lie already. Returns n_samples."""
-        if src is not dst or src_at != dst_at:
-            copy_into(src, src_at, 2 * n_samples, dst, dst_at)
-        return n_samples
+    def volume(self, gain):
+        """gain: 4096 leaves samples as they are, up to 32767."""
+        return gain
 
 
 class G711Downlink:
@@ -114,7 +123,14 @@ class G711Downlink:
     bytes_per_sample = 1
     bytes_per_s = 8000
 
-    def __init__(self, name, law_decode_into, silence):
+    def __init__(self, name, values, silence):
         self.name = name
         self.silence = silence
-        self.decode_into = law_decode_into
+        self.play_into = expand_into
+        self._values = values
+        self._scaled = array("h", values)
+
+    def volume(self, gain):
+        """As PCMDownlink.volume; a table of samples: the same one each time, so what it gave before changes too."""
+        scale_into(self._values, 0, 256, self._scaled, 0, gain)
+        return self._scaled

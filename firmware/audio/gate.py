@@ -20,10 +20,9 @@ class Gate:
         self._has_sounded = False  # within the tail; without it an old time would come true again when ticks wrap
 
     def sound_until(self, end_ms):
-        """Something audible will have left the loudspeaker at end_ms. Never shortens."""
-        if not self._has_sounded or ticks_diff(end_ms, self.audible_until_ms) > 0:
-            self.audible_until_ms = end_ms
-            self._has_sounded = True
+        """The last of something audible will have left the loudspeaker at end_ms, as far as is known now."""
+        self.audible_until_ms = end_ms
+        self._has_sounded = True
 
     def silence_from(self, now_ms):
         """What was still to come has been recalled: the last audible sample left at now_ms, or before."""

@@ -37,7 +37,7 @@ class Intake:
         if self._is_cut:
             player.cut(n)
             return False
-        if self._left_ms != self._pause_ms and player.room * 2 >= player.capacity:
+        if self._left_ms != self._pause_ms and player.room() * 2 >= player.capacity:
             self._left_ms = self._pause_ms
         got = player.write_from(buf, n, at)
         if got == n:

@@ -5,13 +5,18 @@
 
 The port does not say what the DAC has played, so a sample clock does: each block handed over extends the time at which
 the DMA will be empty. It may be early by up to one block, because a block starts where the last one of the DMA's round
-ends; every answer below ("audible", "drained", "underrun") allows for that block. It does not know who sent the audio.
+ends; so the clock shows a block more, and every answer below ("audible", "drained", "underrun") allows for that block.
+It does not know who sent the audio.
+
+What is done for every block is written for MicroPython on a small chip: no properties in the class (with one of them
+every attribute that is stored costs seven times as much), and at most 11 words of locals and stack in a function (a
+larger frame comes from the heap).
 """
 
 import asyncio
 
 from byte_ring import ByteRing
-from kernels import copy_into, scale_peak
+from kernels import copy_into, scale_into
 
 from .. import trace as codes
 from ..compat import const, ticks_add, ticks_diff
@@ -27,7 +32,6 @@ _BROKEN = const(4)  # the bus failed: tried again once a second, bytes that come
 _BLOCK_FRAMES = const(256)
 _BLOCK_BYTES = const(512)
 _VOLUME_SHIFT = const(12)
-_SILENT_PEAK = const(64)  # -54 dB of full scale: what G.711 makes of silence stays well below
 _RETRY_MS = const(1000)
 _ROOM_POLL_MS = const(10)
 
@@ -86,13 +90,16 @@ class Player:
         self._block_ms = (_BLOCK_FRAMES * 1000 + codec.rate_hz - 1) // codec.rate_hz
         self._poll_ms = self._block_ms // 2
         self._dma_blocks = speaker.dma_frames // _BLOCK_FRAMES
+        # How far off _quiet_ms may be while the DMA is full: it holds its depth, or a block less but for a moment.
+        self._full_most_ms = (self._dma_blocks + 1) * self._block_ms
+        self._full_least_ms = (self._dma_blocks - 1) * _BLOCK_FRAMES * 1000 // codec.rate_hz + self._block_ms
         self._wire_bytes = _BLOCK_FRAMES * codec.bytes_per_sample
         self._block = memoryview(bytearray(_BLOCK_BYTES))
-        self._wire = self._block if codec.is_pcm else bytearray(self._wire_bytes)
         self._silence = bytes(_BLOCK_BYTES)
+        self._play_into = codec.play_into
         self._pending_at = _BLOCK_BYTES  # bytes of _block that the DMA has; all of them: there is no pending block
         self._pending_samples = 0
-        self._pending_peak = 0
+        self._is_pending_loud = 0
         self._beep = Beep(codec.rate_hz)
         self._wake = asyncio.Event()
         self._state = _IDLE
@@ -104,53 +111,39 @@ class Player:
         self._has_sounded = False  # anything in the DMA since it was started; else its end means nothing
         self._is_fresh = False  # the DMA was restarted at _restarted_ms and may be in its first round
         self._restarted_ms = 0
-        self._end_ms = 0  # the sample clock: when the DMA will be empty
-        self._end_rest = 0  # its fraction, in 1/rate ms
-        self._last_sample_ms = 0  # when the last sample that is not padding will have left
+        self._quiet_ms = 0  # the sample clock: when the DMA will be empty, and a block more
+        self._quiet_rest = 0  # its fraction, in 1/rate ms
+        self._last_began_ms = 0  # _quiet_ms before the last block
+        self._last_samples = 0  # of the last block, padding not counted
         self._underrun_from_ms = 0
         self._is_underrun = False
         self._retry_at_ms = 0
-        self.volume_percent = volume_percent
+        self.capacity = ring_bytes  # wire bytes that the ring holds
+        self.set_volume(volume_percent)
 
     # -- the owner of the answer
 
-    @property
-    def volume_percent(self):
-        return self._volume_percent
-
-    @volume_percent.setter
-    def volume_percent(self, percent):
+    def set_volume(self, percent):
         """0..150, from the next block on. The gain is the square of the setting: loudness is heard in ratios, and
         equal steps of a linear gain would all crowd at the upper end. 70 is -6 dB, 150 is +7 dB and may saturate.
         """
         if not 0 <= percent <= 150:
             raise ValueError("the volume is 0..150 percent, not %d" % percent)
-        self._volume_percent = percent
+        self.volume_percent = percent
         self._gain = (percent * percent << _VOLUME_SHIFT) // 10_000
+        self._volume = self._codec.volume(self._gain)
 
-    @property
     def is_idle(self):
         """No answer and no beep is being played (a broken bus plays nothing)."""
         return self._state == _IDLE or self._state == _BROKEN
 
-    @property
     def is_audible(self):
         """Something that can be heard has still to leave the DAC."""
         return self._gate.is_audible(self._ports.ticks_ms())
 
-    @property
-    def audible_until_ms(self):
-        return self._gate.audible_until_ms
-
-    @property
-    def capacity(self):
-        """Wire bytes that the ring holds."""
-        return self._ring.capacity
-
-    @property
     def room(self):
         """Wire bytes that write_from would accept now."""
-        return self._ring.free()
+        return self.capacity - self._ring.used
 
     def begin(self, turn=0):
         """A new answer: from now on write_from queues its audio. What is left of the one before is played first,
@@ -220,7 +213,7 @@ class Player:
             self._pending_at = _BLOCK_BYTES
         if self._state != _BROKEN:
             self._state = _IDLE
-        if self._has_sounded and ticks_diff(self._end_ms, now_ms) + self._block_ms > 0:
+        if self._has_sounded and ticks_diff(self._quiet_ms, now_ms) > 0:
             self._count_recalled(now_ms)
             self._gate.silence_from(now_ms)
             try:
@@ -232,7 +225,7 @@ class Player:
         return n
 
     def _count_recalled(self, now_ms):
-        left_ms = ticks_diff(self._last_sample_ms, now_ms)
+        left_ms = self._left_ms(now_ms) - self._block_ms
         if left_ms > 0:
             self.samples_played = max(0, self.samples_played - left_ms * self._rate_hz // 1000)
 
@@ -248,7 +241,7 @@ class Player:
     async def wait_room(self, timeout_ms):
         """Wait until a block's worth of the ring is free or the answer is over. False after timeout_ms: still full."""
         until_ms = ticks_add(self._ports.ticks_ms(), timeout_ms)
-        while self._ring.free() < min(self._wire_bytes, self._ring.capacity):
+        while self.room() < min(self._wire_bytes, self.capacity):
             if self._state != _HOLD and self._state != _PLAYING:
                 break
             left_ms = ticks_diff(until_ms, self._ports.ticks_ms())
@@ -273,23 +266,53 @@ class Player:
         while True:
             self._wake.clear()
             self.passes = self.passes + 1 & 0xFFFF
-            wait_ms = self.step()
+            try:
+                wait_ms = self.step()
+            except AudioError as error:
+                self._fail(error)
+                wait_ms = self._poll_ms
             if wait_ms:
                 await self._ports.sleep_ms(wait_ms)
             else:
                 await self._wake.wait()
 
     def step(self):
-        """Do what is due now, at most one DMA full of blocks. Returns the ms to the next step, 0: when woken."""
-        try:
-            if self._state == _HOLD:
-                return self._step_hold()
-            if self._state == _PLAYING:
-                return self._step_playing()
-            if self._state == _BEEPING:
-                return self._step_beeping()
-        except AudioError as error:
-            self._fail(error)
+        """Do what is due now, at most one DMA full of blocks. Returns the ms to the next step, 0: when woken.
+
+        AudioError when the bus fails.
+        """
+        if self._state != _PLAYING:
+            return self._step_else()
+        now_ms = self._ports.ticks_ms()
+        left_ms = ticks_diff(self._quiet_ms, now_ms) if self._has_sounded else 0
+        if left_ms <= 0 and self._has_written and not self._is_all_out():
+            return self._ran_dry(now_ms)
+        n_blocks = self._dma_blocks
+        while n_blocks:
+            if self._pending_at == _BLOCK_BYTES:
+                n = self._ring.used
+                if n >= self._wire_bytes:
+                    n = self._wire_bytes
+                elif not n or not self._is_complete:
+                    break
+                self._fill_block(n)
+            if not self._offer_block(now_ms, left_ms):
+                return self._poll_ms
+            if self._state != _PLAYING:  # a callback flushed
+                return 0
+            left_ms = self._block_ms
+            n_blocks -= 1
+        return self._step_draining(now_ms) if self._is_complete and self._is_all_out() else self._poll_ms
+
+    def _is_all_out(self):
+        """The answer is complete and all of it was handed to the DMA."""
+        return self._is_complete and not self._ring.used and self._pending_at == _BLOCK_BYTES
+
+    def _step_else(self):
+        if self._state == _HOLD:
+            return self._step_hold()
+        if self._state == _BEEPING:
+            return self._step_beeping()
         if self._state == _BROKEN:
             left_ms = ticks_diff(self._retry_at_ms, self._ports.ticks_ms())
             if left_ms > 0:
@@ -304,7 +327,7 @@ class Player:
             if not self._is_timed:
                 return 0
             left_ms = ticks_diff(self._hold_until_ms, now_ms)
-            if left_ms > 0 and self._ring.free():  # a full ring gains nothing by waiting
+            if left_ms > 0 and self.room():  # a full ring gains nothing by waiting
                 return min(left_ms, self._poll_ms)
         self._state = _PLAYING
         if self._is_underrun and self._ring.used:
@@ -312,7 +335,7 @@ class Player:
             if self._state != _PLAYING:  # the callback flushed
                 return 0
         self._is_underrun = False
-        return self._step_playing()
+        return self.step()
 
     def _count_underrun(self, now_ms):
         ms = ticks_diff(now_ms, self._underrun_from_ms)
@@ -322,29 +345,10 @@ class Player:
         if self._on_underrun:
             self._on_underrun(ms)
 
-    def _step_playing(self):
-        now_ms = self._ports.ticks_ms()
-        if self._has_written and ticks_diff(now_ms, self._end_ms) >= self._block_ms:
-            is_over = self._is_complete and not self._ring.used and self._pending_at == _BLOCK_BYTES
-            if not is_over:
-                return self._ran_dry(now_ms)
-        n_blocks = self._dma_blocks
-        while n_blocks:
-            if self._pending_at == _BLOCK_BYTES and not self._next_block():
-                break
-            if not self._offer_block(now_ms):
-                return self._poll_ms
-            if self._state != _PLAYING:  # a callback flushed
-                return 0
-            n_blocks -= 1
-        if self._is_complete and not self._ring.used and self._pending_at == _BLOCK_BYTES:
-            return self._step_draining(now_ms)
-        return self._poll_ms
-
     def _ran_dry(self, now_ms):
         """The DAC plays silence inside the answer: collect the prebuffer again."""
         self._is_underrun = True
-        self._underrun_from_ms = self._end_ms
+        self._underrun_from_ms = ticks_add(self._quiet_ms, -self._block_ms)
         self._state = _HOLD
         self._has_written = False  # the next look at the clock is for the next block
         self._is_timed = self._ring.used >= self._wire_bytes
@@ -353,7 +357,7 @@ class Player:
 
     def _step_draining(self, now_ms):
         if self._has_sounded:
-            left_ms = ticks_diff(self._last_sample_ms, now_ms) + self._block_ms
+            left_ms = self._left_ms(now_ms)
             if left_ms > 0:
                 return min(left_ms, self._poll_ms)
         self._state = _IDLE
@@ -362,20 +366,27 @@ class Player:
             self._on_drained()
         return 0 if self._state == _IDLE else self._poll_ms
 
+    def _left_ms(self, now_ms):
+        """Until the last sample that is not padding will have left, and a block more; only while _has_sounded."""
+        return ticks_diff(self._last_began_ms, now_ms) + self._last_samples * 1000 // self._rate_hz + 1
+
     def _step_beeping(self):
         now_ms = self._ports.ticks_ms()
+        left_ms = ticks_diff(self._quiet_ms, now_ms) if self._has_sounded else 0
         n_blocks = self._dma_blocks
         while n_blocks:
             if self._pending_at == _BLOCK_BYTES:
                 samples = self._beep.fill(self._block, _BLOCK_FRAMES)
                 if not samples:
                     break
-                self._finish_block(samples)
-            if not self._offer_block(now_ms):
+                self._is_pending_loud = scale_into(self._block, 0, samples, self._block, 0, self._gain)
+                self._pad(samples)
+            if not self._offer_block(now_ms, left_ms):
                 return self._poll_ms
+            left_ms = self._block_ms
             n_blocks -= 1
-        if self._beep.is_over and self._pending_at == _BLOCK_BYTES:
-            left_ms = ticks_diff(self._last_sample_ms, now_ms) + self._block_ms
+        if self._beep.is_over() and self._pending_at == _BLOCK_BYTES:
+            left_ms = self._left_ms(now_ms)
             if left_ms > 0:
                 return min(left_ms, self._poll_ms)
             self._state = _IDLE
@@ -384,43 +395,51 @@ class Player:
 
     # -- blocks
 
-    def _next_block(self):
-        """Fill the pending block from the ring. False when there is not a whole one, unless it is the last."""
-        n = self._wire_bytes
-        if self._ring.used < n:
-            if not self._is_complete or not self._ring.used:
-                return False
-            n = self._ring.used
-        self._ring.read_into(self._wire, n)
-        samples = n // self._codec.bytes_per_sample
-        self._codec.decode_into(self._wire, 0, samples, self._block, 0)
-        self._finish_block(samples)
-        return True
+    def _fill_block(self, n):
+        """Make the pending block of n wire bytes of the ring: a whole block, or the last."""
+        if n == self._wire_bytes:
+            at = self._ring.take(n)
+            if at >= 0:
+                self._is_pending_loud = self._play_into(
+                    self._ring.buf, at, _BLOCK_FRAMES, self._block, 0, self._volume
+                )
+                self._pending_samples = _BLOCK_FRAMES
+                self._pending_at = 0
+                return
+        # Around the end of the ring, or less than a block: by way of the end of the block.
+        at = _BLOCK_BYTES - n
+        self._ring.read_into(self._block, n, at)
+        n = n // self._codec.bytes_per_sample
+        self._is_pending_loud = self._play_into(self._block, at, n, self._block, 0, self._volume)
+        self._pad(n)
 
-    def _finish_block(self, samples):
-        self._pending_peak = scale_peak(self._block, 0, samples, self._gain, _VOLUME_SHIFT)
+    def _pad(self, samples):
+        """The pending block has so many samples; a half-filled DMA block would be played a round late."""
         if samples < _BLOCK_FRAMES:
-            # A half-filled DMA block would be played a round late: the last one is padded.
             copy_into(self._silence, 0, _BLOCK_BYTES - 2 * samples, self._block, 2 * samples)
         self._pending_samples = samples
         self._pending_at = 0
 
-    def _offer_block(self, now_ms):
-        """Hand the pending block to the DMA. False when it has no room for all of it."""
-        offset = self._pending_at
-        n = self._speaker.write(self._block if not offset else self._block[offset:])
-        self._pending_at = offset + n
-        if self._pending_at < _BLOCK_BYTES:
+    def _offer_block(self, now_ms, left_ms):
+        """Hand the pending block to the DMA. False when it has no room for all of it.
+
+        left_ms: until _quiet_ms, 0 before anything has sounded.
+        """
+        n = self._pending_at
+        n += self._speaker.write(self._block[n:] if n else self._block)
+        self._pending_at = n
+        if n < _BLOCK_BYTES:
             self._trust_full_dma(now_ms)
             return False
-        if not self._has_sounded or ticks_diff(now_ms, self._end_ms) > 0:
+        if left_ms < self._block_ms:
             self._start_clock(now_ms)
-        self._last_sample_ms = ticks_add(self._end_ms, self._pending_samples * 1000 // self._rate_hz + 1)
-        self._end_rest += _BLOCK_FRAMES * 1000
-        self._end_ms = ticks_add(self._end_ms, self._end_rest // self._rate_hz)
-        self._end_rest %= self._rate_hz
-        if self._pending_peak >= _SILENT_PEAK:
-            self._gate.sound_until(ticks_add(self._end_ms, self._block_ms))
+        self._last_began_ms = self._quiet_ms
+        self._last_samples = self._pending_samples
+        n = self._quiet_rest + _BLOCK_FRAMES * 1000
+        self._quiet_rest = n % self._rate_hz
+        self._quiet_ms = n = ticks_add(self._last_began_ms, n // self._rate_hz)
+        if self._is_pending_loud:
+            self._gate.sound_until(n)
         if self._state == _PLAYING:
             self.samples_played += self._pending_samples
             if not self._has_written:
@@ -434,27 +453,25 @@ class Player:
         is heard when the round is over; later on it is the next one.
         """
         self._has_sounded = True
-        self._end_ms = now_ms
-        self._end_rest = 0
+        self._quiet_rest = 0
         if self._is_fresh:
             round_ms = self._dma_blocks * _BLOCK_FRAMES * 1000 // self._rate_hz + 1
             round_over_ms = ticks_add(self._restarted_ms, round_ms)
             if ticks_diff(round_over_ms, now_ms) > 0:
-                self._end_ms = round_over_ms
+                now_ms = round_over_ms
             else:
                 self._is_fresh = False
+        self._quiet_ms = ticks_add(now_ms, self._block_ms)
 
     def _trust_full_dma(self, now_ms):
         """The DMA is full, so between its depth less one block and its depth are left: keeps the clocks together."""
         if not self._has_sounded:
             return
-        left_ms = ticks_diff(self._end_ms, now_ms)
-        most_ms = self._dma_blocks * self._block_ms
-        least_ms = (self._dma_blocks - 1) * _BLOCK_FRAMES * 1000 // self._rate_hz
-        if left_ms > most_ms:
-            self._end_ms = ticks_add(now_ms, most_ms)
-        elif left_ms < least_ms:
-            self._end_ms = ticks_add(now_ms, least_ms)
+        left_ms = ticks_diff(self._quiet_ms, now_ms)
+        if left_ms > self._full_most_ms:
+            self._quiet_ms = ticks_add(now_ms, self._full_most_ms)
+        elif left_ms < self._full_least_ms:
+            self._quiet_ms = ticks_add(now_ms, self._full_least_ms)
 
     def _first_sample(self):
         self._first_is_out = True

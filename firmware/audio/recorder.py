@@ -33,7 +33,7 @@ class Recorder:
     def __init__(self, mic, uplink, gate, ports, trace, gain_q8=256, on_error=None):
         if mic.rate_hz != MIC_HZ:
             raise ValueError("the recorder works at %d Hz, not at %d" % (MIC_HZ, mic.rate_hz))
-        self.level = 0  # loudness of the last frame: 0 silence, 100 full scale, linear in dB
+        self.peak = 0  # of the last frame, after the gain: 0..32768
         self.frames = 0  # complete frames heard, gated ones included
         self.passes = 0  # of the task; wraps
         self.overrun_ms = 0  # microphone lost in the DMA, estimated in whole blocks
@@ -154,8 +154,7 @@ class Recorder:
 
     def _frame_done(self, now_ms):
         self.frames += 1
-        peak = scale_peak(self._frame, 0, FRAME_SAMPLES, self._gain_q8, _GAIN_SHIFT)
-        self.level = _level(peak)
+        self.peak = scale_peak(self._frame, 0, FRAME_SAMPLES, self._gain_q8, _GAIN_SHIFT)
         began_ms = self._frame_began_ms(now_ms)
         if not self._gate.is_closed(began_ms):
             self._uplink.push_pcm(self._frame, FRAME_BYTES)
@@ -176,14 +175,10 @@ class Recorder:
         if self.gated_frames % 50 == 1:
             self._trace.add(codes.GATED, self.gated_frames * FRAME_MS)
 
-
-def _level(peak):
-    """A peak of 0..32768 as 0..100, 15 steps of 6 dB with straight lines between."""
-    if peak < 2:
-        return 0
-    doublings = 0
-    rest = peak
-    while rest > 1:
-        rest >>= 1
-        doublings += 1
-    return (doublings * 100 + ((peak - (1 << doublings)) * 100 >> doublings)) // 15
+    def level(self):
+        """Loudness of the last frame: 0 silence, 100 full scale, linear in dB: 15 steps of 6 dB, straight between."""
+        peak = self.peak
+        doublings = 0
+        while peak >> doublings > 1:
+            doublings += 1
+        return (doublings * 100 + ((peak - (1 << doublings)) * 100 >> doublings)) // 15 if peak > 1 else 0

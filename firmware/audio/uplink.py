@@ -23,6 +23,7 @@ _OVERFLOWED = const(4)  # the link is too slow for this utterance: it has stoppe
 
 _WAITING_UTTERANCES = const(8)  # whole utterances that may wait unsent
 _REPORT_EVERY_FRAMES = const(50)
+_FRAME_BYTES = const(640)  # as FRAME_BYTES, without a look-up
 
 
 class Uplink:
@@ -38,9 +39,12 @@ class Uplink:
 
     def __init__(self, codec, queue_ms, preroll_ms, trace, tail_ms=0, on_end=None, on_overflow=None):
         self.codec = codec
-        self.ready = asyncio.Event()  # set when something was queued, cleared when next() finds nothing
-        self.frame = None  # after next(): the oldest frame, a memoryview; the first frame_bytes are valid
-        self.frame_bytes = 0
+        self.ready = asyncio.Event()  # set when something was queued; who finds nothing clears it and waits
+        # No properties here, fifty times a second: in a class that has one MicroPython stores every attribute slowly.
+        self.is_recording = False  # from start() to the END or abort()
+        self.is_streaming = False  # in an utterance of free talk, which has gaps rather than an end
+        self.is_overflowed = False  # the link was too slow and the utterance has lost its end: fail the turn (kind
+        # SLOW), then abort()
         self.dropped_frames = 0  # since the start of the speaker
         self.utterance_frames = 0  # frames of the utterance that is open or was the last one, pre-roll included
         self.was_resumed = False  # the utterance that is open had ended once already
@@ -52,43 +56,33 @@ class Uplink:
         self._tail_left = 0  # frames, in _TAIL
         self._preroll_frames = preroll_ms // FRAME_MS
         self._limit_frames = queue_ms // FRAME_MS + self._preroll_frames
-        # One more slot for the next pre-roll while this utterance fills the queue, and one for each end mark.
-        slots = self._limit_frames + self._preroll_frames + _WAITING_UTTERANCES
-        self._queue = FrameQueue(slots, codec.frame_bytes)
-        self._coded = bytearray(codec.frame_bytes)
+        # Besides, room for the next pre-roll while this utterance fills the queue, a frame more until it is shortened,
+        # and one slot for each end mark.
+        slots = self._limit_frames + self._preroll_frames + 1 + _WAITING_UTTERANCES
+        self._queue = FrameQueue(slots, codec.frame_bytes, None if codec.is_pcm else codec.encode, FRAME_BYTES)
+        # The writer: next() says what comes next, AUDIO, END or 0, the same until pop(); see lib/frame_queue. After an
+        # abort() in between, pop() does nothing: that frame is gone already.
+        self.next = self._queue.take
+        self.pop = self._queue.pop
+        self.frame = self._queue  # after next() the oldest frame: frame.buf[frame.at : frame.at + frame.n]
         self._state = _PREROLL
         self._dropped_here = 0
 
     # -- the session
 
-    @property
-    def is_recording(self):
-        """True from start() to the END or abort()."""
-        return self._state != _PREROLL
+    def _set_state(self, state):
+        self._state = state
+        self.is_recording = state != _PREROLL
+        self.is_streaming = state == _STREAM
+        self.is_overflowed = state == _OVERFLOWED
 
-    @property
     def is_unsent(self):
         """True while an utterance is open or its END has not been taken by the writer: the cloud was not asked yet."""
-        return self._state != _PREROLL or self._queue.ends > 0
+        return self._state != _PREROLL or self._queue.ends() > 0
 
-    @property
-    def is_streaming(self):
-        """True in an utterance of free talk, which has gaps rather than an end."""
-        return self._state == _STREAM
-
-    @property
-    def is_overflowed(self):
-        """The link was too slow and the utterance has lost its end: fail the turn (kind SLOW), then abort()."""
-        return self._state == _OVERFLOWED
-
-    @property
     def waiting_ms(self):
         """Sound that waits for the writer."""
         return self._queue.frames * FRAME_MS
-
-    @property
-    def high_water_ms(self):
-        return self._queue.high_water * FRAME_MS
 
     def start(self, drop_oldest=False):
         """Open an utterance: the pre-roll is its head, every frame from now on is part of it.
@@ -101,11 +95,13 @@ class Uplink:
         self._dropped_here = 0
         self.was_resumed = False
         self.utterance_frames = self._queue.tentative
-        if self._queue.ends >= _WAITING_UTTERANCES:
+        if self._queue.ends() >= _WAITING_UTTERANCES:
             self._overflow()
             return
-        self._state = _STREAM if drop_oldest else _TURN
-        self._commit()
+        self._set_state(_STREAM if drop_oldest else _TURN)
+        self._queue.commit()
+        if self._queue.committed:
+            self.ready.set()
 
     def finish(self):
         """The button is up: the utterance goes on for the tail, then an END stands behind its last frame.
@@ -114,7 +110,7 @@ class Uplink:
         Frames behind the END are the pre-roll of the next utterance.
         """
         if self._state == _TURN and self._tail_frames:
-            self._state = _TAIL
+            self._set_state(_TAIL)
             self._tail_left = self._tail_frames
         elif self._state != _PREROLL and self._state != _TAIL:
             self._end()
@@ -122,23 +118,23 @@ class Uplink:
     def resume(self):
         """The button is down again within the tail: the utterance goes on. Nothing happens at any other time."""
         if self._state == _TAIL:
-            self._state = _TURN
+            self._set_state(_TURN)
             self.was_resumed = True
 
     def _end(self):
-        self._state = _PREROLL
         if self._dropped_here:
             self._trace.add(codes.UPLINK_DROP, self._dropped_here)
         if self._queue.push_end():
             self.ready.set()
+        self._set_state(_PREROLL)
         if self._on_end:
             self._on_end()
 
     def abort(self):
         """Drop all that waits, whole utterances and the pre-roll included. The writer sees no END, but abort_count."""
-        self._state = _PREROLL
         self.abort_count += 1
         self._queue.clear()
+        self._set_state(_PREROLL)
 
     def forget_preroll(self):
         """Drop what was kept from before the next start(); an open utterance is left alone."""
@@ -148,42 +144,34 @@ class Uplink:
 
     def push_pcm(self, frame, n):
         """Take one frame: n bytes, at most 640, of 16 kHz s16le; coded and copied before the return. Never waits."""
-        if n > FRAME_BYTES or n & 1:
-            raise ValueError("a frame has an even number of bytes up to %d, not %d" % (FRAME_BYTES, n))
-        if not self.codec.is_pcm:
-            # Always coded, even when it is not kept: the low-pass must hear the stream without a gap.
-            n = self.codec.encode_into(frame, n >> 1, self._coded)
-            frame = self._coded
-        if self._state == _PREROLL:
-            if self._preroll_frames:
-                self._queue.keep_last(self._preroll_frames - 1)
-                self._queue.push(frame, n)
+        if n != _FRAME_BYTES and (n > _FRAME_BYTES or n & 1):
+            raise ValueError("a frame has an even number of bytes up to %d, not %d" % (_FRAME_BYTES, n))
+        queue = self._queue
+        state = self._state
+        if state == _PREROLL:
+            queue.push(frame, n)
+            queue.keep_last(self._preroll_frames)
             return
-        if self._state == _OVERFLOWED:
+        if queue.frames >= self._limit_frames or state == _OVERFLOWED:
             self._count_drop()
-            return
-        if self._queue.frames >= self._limit_frames:
-            if self._state != _STREAM:
-                self._count_drop()
-                self._overflow()
+            if state != _STREAM:
+                # Coded even though it is not kept: the low-pass must hear the stream without a gap.
+                queue.push(frame, n)
+                queue.keep_last(0)
+                if state != _OVERFLOWED:
+                    self._overflow()
                 return
-            self._queue.drop_oldest()
-            self._count_drop()
-        self._queue.push(frame, n)
+            queue.drop_oldest()
+        queue.push(frame, n, True)
         self.utterance_frames += 1
-        self._commit()
-        if self._state == _TAIL:
+        self.ready.set()
+        if state == _TAIL:
             self._tail_left -= 1
             if not self._tail_left:
                 self._end()
 
-    def _commit(self):
-        self._queue.commit()
-        if self._queue.committed:
-            self.ready.set()
-
     def _overflow(self):
-        self._state = _OVERFLOWED
+        self._set_state(_OVERFLOWED)
         self._queue.keep_last(0)
         if self._on_overflow:
             self._on_overflow()
@@ -193,23 +181,3 @@ class Uplink:
         self._dropped_here += 1
         if self._dropped_here % _REPORT_EVERY_FRAMES == 1:
             self._trace.add(codes.UPLINK_DROP, self._dropped_here)
-
-    # -- the writer
-
-    def next(self):
-        """What comes next: 0 nothing, AUDIO a frame in `frame` and `frame_bytes`, END the utterance is complete.
-
-        The kinds are those of lib/frame_queue. The same comes again until pop(). The frame is valid until
-        pop() or abort().
-        """
-        kind = self._queue.kind
-        if not kind:
-            self.ready.clear()
-            return 0
-        self.frame_bytes = self._queue.frame_bytes
-        self.frame = self._queue.take()
-        return kind
-
-    def pop(self):
-        """Done with what next() gave. After an abort() in between nothing happens: that frame is gone already."""
-        self._queue.pop()

@@ -11,7 +11,7 @@ counts as absent.
 import json
 
 from json_scan import FOUND, MALFORMED, JSONScan
-from kernels import b64_decode_into, b64_encode_into, copy_into, json_walk
+from kernels import b64_decode_into, b64_message_into, json_walk
 
 from .. import errors, events
 from ..compat import const
@@ -22,8 +22,7 @@ _AUDIO_DELTA_BYTES = len(_AUDIO_DELTA)
 
 _APPEND_HEAD = b'{"id":"a","event_type":"input_audio_buffer.append","data":{"delta":"'
 _APPEND_TAIL = b'"}}'
-_APPEND_HEAD_BYTES = len(_APPEND_HEAD)  # counted once: a builtin is dear to find, fifty times a second
-_APPEND_TAIL_BYTES = len(_APPEND_TAIL)
+_APPEND = bytes([len(_APPEND_HEAD), len(_APPEND_TAIL)]) + _APPEND_HEAD + _APPEND_TAIL  # as b64_message_into wants it
 
 # Non-empty, this list is exclusive: acknowledgements and errors must be named too (coze.md 3.6, 3.8).
 _SUBSCRIPTIONS = (
@@ -165,12 +164,11 @@ class Coze:
 
     # Uplink
 
-    def encode_audio_into(self, dst, at, src, n):
-        """Write the message that carries n wire bytes of `src` into dst from `at`; returns the index behind it."""
-        # The sums stand this way round to fit into 11 words: MicroPython takes a larger frame from the heap.
-        at = copy_into(_APPEND_HEAD, 0, _APPEND_HEAD_BYTES, dst, at) + at
-        at = b64_encode_into(src, 0, n, dst, at) + at
-        return copy_into(_APPEND_TAIL, 0, _APPEND_TAIL_BYTES, dst, at) + at
+    def encode_audio_into(self, dst, at, frame):
+        """Write the message that carries the wire bytes frame.buf[frame.at : frame.at + frame.n] into dst from `at`;
+        returns the index behind it. It is masked, as WebSocket frames are, with the key in dst[at-4:at].
+        """
+        return b64_message_into(frame.buf, frame.at, frame.n, _APPEND, dst, at) + at
 
     def complete(self, now_ms):
         """The utterance is finished, its answer owed."""

@@ -16,7 +16,8 @@ import asyncio
 
 import ws_protocol as ws
 from frame_queue import AUDIO, END
-from ws_protocol import HEADROOM_BYTES, WSError, WSProtocol, WSRefused, seal
+from kernels import copy_into
+from ws_protocol import HEADROOM_BYTES, WSError, WSProtocol, WSRefused, seal, seal_masked
 
 from .. import errors, trace as tr
 from ..compat import const, ticks_diff, wait_event
@@ -25,6 +26,7 @@ from ..errors import CloudError, ConfigError, LinkError, PeerError, PipitError
 _MESSAGES_MAX = const(32)  # control messages that may wait; more means that nothing goes out any more
 _AUDIO_BUFFER_BYTES = const(2048)  # one frame of 20 ms as a message: 640 bytes in base64 and some JSON around it
 _KEY_POOL_BYTES = const(64)  # one draw of chance serves 16 frames
+_AUDIO_KEY_AT = HEADROOM_BYTES - 4
 _WRITES_IN_A_ROW = const(4)  # then others may run: a queue full of frames must not hold up the sound
 _WATCH_MS = const(1000)
 _PONG_WAIT_MS = const(10_000)  # with ping_ms, a dead connection is known within half a minute
@@ -68,9 +70,10 @@ class Refused(LinkError):
 
 class Link:
     """config: connect_timeout_ms, idle_timeout_ms, close_timeout_ms, ping_ms, rx_buffer_bytes, message_max_bytes
-    uplink: next(), pop(), frame, frame_bytes, abort_count, ready (firmware/audio/uplink.py); the writer waits for
-            `ready`, and the link itself sets it when there is something else to send
-    cloud: encode_audio_into(dst, at, src, n) -> end; complete(now_ms) -> message that ends an utterance
+    uplink: next(), pop(), frame, abort_count, ready (firmware/audio/uplink.py); the writer waits for `ready`, and the
+            link itself sets it when there is something else to send
+    cloud: encode_audio_into(dst, at, frame) -> end, masked with dst[at-4:at]; complete(now_ms) -> message that ends an
+           utterance
     session: receive(buf, start, n) -> True when reading should pause; first_frame_sent(); complete_sent()
     intake: await take_rest() is that pause
 
@@ -106,6 +109,8 @@ class Link:
         self._is_audio_allowed = False
         self._messages = []  # each with headroom for its frame header
         self._audio = bytearray(_AUDIO_BUFFER_BYTES)
+        self._audio_end = 0  # for which end of a message the header in _audio holds, and where that begins: all frames
+        self._audio_at = 0  # of an utterance are of one size
         self._control = bytearray(ws.HEADROOM_BYTES + ws.CONTROL_MAX_BYTES)
         self._pong = bytearray(ws.CONTROL_MAX_BYTES)
         self._pong_bytes = -1  # payload of the pong that is due, -1 for none: only the newest ping needs an answer
@@ -248,13 +253,8 @@ class Link:
     async def _wait_over(self):
         await self._over.wait()
 
-    @property
-    def audio_allowed(self):
+    def allow_audio(self, is_allowed):
         """May uplink frames be sent? The cloud may first have to accept our configuration."""
-        return self._is_audio_allowed
-
-    @audio_allowed.setter
-    def audio_allowed(self, is_allowed):
         self._is_audio_allowed = is_allowed
         self._ring()
 
@@ -461,33 +461,51 @@ class Link:
         return self._seal(framed, len(framed) - ws.HEADROOM_BYTES, ws.OP_TEXT)
 
     def _choose_audio(self):
-        # Here and in _seal, locals and the deepest expression fit into 11 words: MicroPython takes a larger frame from
-        # the heap, fifty times a second, and that is dearer than the work.
+        # Here and in what it calls, locals and the deepest expression fit into 11 words: MicroPython takes a larger
+        # frame from the heap, fifty times a second, and that is dearer than the work.
         uplink = self._uplink
         kind = uplink.next()
         if kind == AUDIO:
-            end = self._cloud.encode_audio_into(self._audio, HEADROOM_BYTES, uplink.frame, uplink.frame_bytes)
+            audio = self._audio
+            if self._key_at >= _KEY_POOL_BYTES:
+                self._draw_keys()
+            copy_into(self._keys, self._key_at, 4, audio, _AUDIO_KEY_AT)
+            self._key_at += 4
+            self._out = audio
+            self._out_end = end = self._cloud.encode_audio_into(audio, HEADROOM_BYTES, uplink.frame)
             uplink.pop()
+            if end != self._audio_end:
+                self._head_audio(end)
+            self._out_at = self._audio_at
             if self._utterance != uplink.abort_count:  # an aborted utterance has no END: the next frame is a first one
                 self._utterance = uplink.abort_count
                 self._out_kind = _FIRST_FRAME
-            return self._seal(self._audio, end - HEADROOM_BYTES, ws.OP_TEXT)
-        if kind == END:
-            uplink.pop()
-            self._utterance = -1
-            self._out_kind = _UTTERANCE_END
-            return self._choose_message(_with_headroom(self._cloud.complete(self._ports.ticks_ms())))
-        return False
+            return True
+        return kind == END and self._choose_end()
+
+    def _choose_end(self):
+        self._uplink.pop()
+        self._utterance = -1
+        self._out_kind = _UTTERANCE_END
+        return self._choose_message(_with_headroom(self._cloud.complete(self._ports.ticks_ms())))
 
     def _seal(self, buf, n, opcode):
         if self._key_at >= _KEY_POOL_BYTES:
-            self._keys = self._ports.random_bytes(_KEY_POOL_BYTES)
-            self._key_at = 0
+            self._draw_keys()
         self._out = buf
         self._out_end = HEADROOM_BYTES + n
         self._out_at = seal(buf, HEADROOM_BYTES, n, opcode, self._keys, self._key_at)
         self._key_at += 4
         return True
+
+    def _head_audio(self, end):
+        """Write the frame header of a masked message that ends at `end`."""
+        self._audio_end = end
+        self._audio_at = seal_masked(self._audio, HEADROOM_BYTES, end - HEADROOM_BYTES, ws.OP_TEXT)
+
+    def _draw_keys(self):
+        self._keys = self._ports.random_bytes(_KEY_POOL_BYTES)
+        self._key_at = 0
 
     def _after_write(self):
         kind = self._out_kind

@@ -118,12 +118,7 @@ class AiohttpLink:
                 reason = LinkError("the connection failed: %s" % error)
         await self._finish(reason)
 
-    @property
-    def audio_allowed(self):
-        return self._is_audio_allowed
-
-    @audio_allowed.setter
-    def audio_allowed(self, is_allowed):
+    def allow_audio(self, is_allowed):
         self._is_audio_allowed = is_allowed
         self._uplink.ready.set()
 
@@ -178,8 +173,9 @@ class AiohttpLink:
 
     async def _write_frame(self):
         uplink = self._uplink
-        end = self._cloud.encode_audio_into(self._audio, 0, uplink.frame, uplink.frame_bytes)
-        text = bytes(memoryview(self._audio)[:end])
+        # A mask key of zeros stands before it, so the text stays readable: aiohttp does its own masking.
+        end = self._cloud.encode_audio_into(self._audio, 4, uplink.frame)
+        text = bytes(memoryview(self._audio)[4:end])
         uplink.pop()
         is_first = self._utterance != uplink.abort_count
         self._utterance = uplink.abort_count

@@ -44,6 +44,7 @@ class Runner:
         self._turn_count = 0
         self._pending = []
         self._is_stepping = False
+        self._is_starved = False  # an effect found no memory
         self._deadline_ms = 0
         self._has_deadline = False
         self._deadline_changed = asyncio.Event()
@@ -62,8 +63,16 @@ class Runner:
         try:
             while self._pending:
                 self._step(self._pending.pop(0))
+                if self._is_starved:
+                    self._is_starved = False
+                    self._give_up_link()
         finally:
             self._is_stepping = False
+
+    def _give_up_link(self):
+        """An effect found no memory, so cloud and speaker may think differently of this turn: both begin afresh."""
+        text = "there is not enough memory for a message: the connection is made anew"
+        self._link.fail(errors.LinkError(text, errors.PROTOCOL))
 
     def fault(self, event, error):
         """post(event) with the error behind it."""
@@ -86,7 +95,10 @@ class Runner:
             self._trace.add(tr.EVENT, events.TABLE_EVENTS.index(event))
         self._event = event
         for name in effects:
-            self._effects[name]()
+            try:
+                self._effects[name]()
+            except MemoryError:
+                self._is_starved = True
         if self.state != old:
             self._enter(old)
 
@@ -194,6 +206,8 @@ class Runner:
         n = cloud.audio_n
         if self.state != states.SPEAKING:
             self._trace.add(tr.STALE_AUDIO, n)
+            # Speech that comes while nobody can listen is not heard later either: it would begin in its middle.
+            self._send(self._cloud.interrupt(now_ms))
             return False
         if self._turn.first_delta_ms < 0:
             self._turn.mark("first_delta_ms", now_ms)
@@ -301,8 +315,8 @@ class Runner:
 
     def _discard(self):
         """The question is taken back; what the cloud has of it is cleared."""
+        self._take_back()  # first: a message may find no memory
         self._link.send(self._cloud.clear())
-        self._take_back()
 
     def _take_back(self):
         """The question is taken back before any of it was sent."""
@@ -336,7 +350,7 @@ class Runner:
 
     def _recall(self):
         """What has not gone out of a question stays here: the next connection must not ask it."""
-        if self._mode != "free" and self._uplink.is_unsent:  # not asked yet, so there is nothing to cancel
+        if self._mode != "free" and self._uplink.is_unsent():  # not asked yet, so there is nothing to cancel
             self._uplink.abort()
             self._link.send(self._cloud.clear())
 

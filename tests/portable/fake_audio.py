@@ -13,6 +13,22 @@ from firmware.errors import AudioError
 BLOCK = 256
 
 
+
+class Place:
+    """Where an uplink codec puts a frame, and the link finds one: bytes from `put_at` or `at` on."""
+
+    def __init__(self, data=b"", at=0):
+        self.buf = bytearray(at) + bytearray(data)
+        self.at = self.put_at = at
+        self.n = len(data)
+
+
+def coded(codec, data):
+    """What an uplink codec makes of s16le."""
+    place = Place(bytes(len(data)), 3)
+    n = codec.encode(data, len(data), place)
+    return bytes(place.buf[3 : 3 + n])
+
 def ramp(first, n):
     """n samples that tell which ones they are: no two neighbours alike, none silent, all in 100..30099."""
     samples = array("h", bytes(2 * n))

@@ -5,8 +5,10 @@ import binascii
 import hashlib
 
 from check import ports
+from fake_audio import Place
 from firmware import trace
 from firmware.errors import LinkError
+from kernels import xor_mask
 
 PLENTY = 1 << 29
 
@@ -204,8 +206,7 @@ class FakeStream:
 class FakeUplink:
     def __init__(self):
         self.ready = asyncio.Event()
-        self.frame = None
-        self.frame_bytes = 0
+        self.frame = None  # buf, at, n
         self.abort_count = 0
         self.waiting = []
 
@@ -225,8 +226,8 @@ class FakeUplink:
             return 0
         if self.waiting[0] is None:
             return 2
-        self.frame = memoryview(self.waiting[0] + b"\xaa\xaa")
-        self.frame_bytes = len(self.waiting[0])
+        self.frame = Place(self.waiting[0], 5)
+        self.frame.buf += b"\xaa\xaa"
         return 1
 
     def pop(self):
@@ -234,10 +235,12 @@ class FakeUplink:
 
 
 class FakeCloud:
-    def encode_audio_into(self, dst, at, src, n):
+    def encode_audio_into(self, dst, at, frame):
+        end = at + 2 + frame.n
         dst[at : at + 2] = b"A:"
-        dst[at + 2 : at + 2 + n] = src[:n]
-        return at + 2 + n
+        dst[at + 2 : end] = frame.buf[frame.at : frame.at + frame.n]
+        xor_mask(dst, at, end - at)
+        return end
 
     def complete(self, now_ms):
         return b"complete"
@@ -303,7 +306,7 @@ class Setup:
     async def start(self, allow_audio=True):
         """An open, running connection."""
         await self.open()
-        self.link.audio_allowed = allow_audio
+        self.link.allow_audio(allow_audio)
         self.task = asyncio.create_task(self._run())
         await self.settle()
 

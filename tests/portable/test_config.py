@@ -356,3 +356,17 @@ def test_the_address_holds_no_secret_and_nothing_twice():
     refuse('"cloud_url": "wss://h/x?authorization=Bearer%%20%s"' % SECRET, "cloud_url", "belongs into token")
     refuse('"cloud_url": "wss://ann:%s@h/x"' % SECRET, "cloud_url", "leave user and password out")
     refuse('"cloud_url": "wss://h/x?a=1&bot_id=3"', "cloud_url", "a setting of its own")
+
+
+def test_a_token_pasted_into_the_wrong_place_is_not_shown():
+    token = "pat_never-to-be-seen-77"
+    for text in (
+        '"bot_id": "%s"', '"bot_id": "7", "cloud": "%s"', '"bot_id": "7", "asr_hot_words": ["%s", ""]',
+        '"bot_id": "7", "custom_variables": {"a": "%s", "1": ""}', '"bot_id": "7", "%s": 1',
+        '"bot_id": "7", "mode": ["%s"]',
+    ):  # fmt: skip
+        try:
+            shown = " ".join(config.parse('{"token": "t", %s}' % text % token).warnings)
+        except ConfigError as error:
+            shown = error.text
+        assert token not in shown and "looks like a token" in shown, (text, shown)

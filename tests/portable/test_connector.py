@@ -40,6 +40,9 @@ class FakeLink:
         self.end = end
         self.audio_allowed = False
 
+    def allow_audio(self, is_allowed):
+        self.audio_allowed = is_allowed
+
     async def open(self, address, host, port, path, headers, tls):
         self.log.append("open %s %s:%d%s" % (address, host, port, path))
         await ports().sleep_ms(50)

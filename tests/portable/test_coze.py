@@ -5,6 +5,7 @@ import json
 
 from byte_ring import ByteRing
 from check import Clock, assert_no_allocation, seeded_bytes
+from fake_audio import Place
 
 from firmware import config, errors, events
 from firmware.clouds.coze import Coze
@@ -147,20 +148,21 @@ def test_the_request_names_agent_and_device_and_hides_nothing_else():
     assert TOKEN not in url
 
 
-def test_an_append_carries_exactly_the_bytes():
+def test_an_append_carries_exactly_the_bytes_masked():
     coze = Conversation().coze
     for n in (0, 1, 2, 3, 160, 640):
         payload = bytes(i * 7 & 0xFF for i in range(n))
         dst = bytearray(b"\xaa" * 1200)
-        end = coze.encode_audio_into(dst, 14, payload, n)
-        message = json.loads(bytes(dst[14:end]))
+        dst[10:14] = b"\x37\xfa\x21\x3d"
+        end = coze.encode_audio_into(dst, 14, Place(payload, 7))
+        assert dst[:14] == b"\xaa" * 10 + b"\x37\xfa\x21\x3d" and dst[end:] == b"\xaa" * (1200 - end)
+        message = json.loads(bytes([dst[14 + i] ^ dst[10 + i % 4] for i in range(end - 14)]))
         assert message["event_type"] == "input_audio_buffer.append"
         assert binascii.a2b_base64(message["data"]["delta"]) == payload
-        assert dst[:14] == b"\xaa" * 14 and dst[end:] == b"\xaa" * (1200 - end)
 
 
 def test_encoding_a_frame_allocates_nothing():
-    assert_no_allocation(Conversation().coze.encode_audio_into, bytearray(1200), 14, bytearray(640), 640)
+    assert_no_allocation(Conversation().coze.encode_audio_into, bytearray(1200), 14, Place(bytes(640)))
 
 
 def test_control_messages():
@@ -446,6 +448,13 @@ def test_with_a_ring_every_message_does_what_it_does_without_one():
         for message in (text, delta):
             assert outcome(ringed, message) == outcome(plain, message), text
         assert plain.coze.stale_bytes - 2 <= ringed.coze.stale_bytes <= plain.coze.stale_bytes, text
+
+
+def test_late_audio_of_a_dead_turn_is_counted_and_not_taken():
+    c = Conversation(ByteRing(400)).ready().answer_begins()
+    c.coze.interrupt(c.clock.ms)
+    assert c.audio("c1", bytes(100)) == "" and c.coze.stale_bytes == 100
+    assert c.coze.unusual_count == c.coze.malformed_count == 0
 
 
 def test_an_answer_goes_round_and_round_the_ring():

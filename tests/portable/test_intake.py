@@ -18,7 +18,6 @@ class Player:
         self.bytes_cut = 0
         self.is_flushed = False
 
-    @property
     def room(self):
         return self.capacity - self.used
 
@@ -28,7 +27,7 @@ class Player:
     def write_from(self, src, n, src_at=0):
         if self.is_flushed:
             return n
-        n = min(n, self.room)
+        n = min(n, self.room())
         self.taken += bytes(src[src_at : src_at + n])
         self.used += n
         return n
@@ -39,7 +38,7 @@ class Player:
     async def wait_room(self, timeout_ms):
         """As the player's: True when there is room or the answer is over, False after timeout_ms."""
         until_ms = now_ms() + timeout_ms
-        while not self.room and not self.is_flushed:
+        while not self.room() and not self.is_flushed:
             if now_ms() >= until_ms:
                 return False
             await ports().sleep_ms(10)

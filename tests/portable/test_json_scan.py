@@ -97,7 +97,16 @@ def test_every_cut_of_a_message_is_malformed():
         assert spans(text[:n])[0] == MALFORMED, text[:n]
 
 
+def test_what_stands_beside_the_message_is_no_part_of_it():
+    for pad in (b"}", b"{}", b'"}', b'"', b'{"event_type":"x"}', b"\\"):
+        for text in ("", "  ", "{", '{"a":[', '{"a":[}', '{"a":"', '{"a":"}', '{"a', '{"a}', '{"event_type":"x', "{}}"):
+            assert spans(text, pad)[0] == MALFORMED, (text, pad)
+        assert spans("{}", pad) == (FOUND, [None, None, None])
+
+
 def test_what_is_not_one_object_is_malformed():
+    for text in ('{"a"::1}', '{"a":,"b":1}', '{}"a":1}', '{},"a":1}', '{"a":[1}', '{"a":1}]', '{"a":"b"'):
+        assert spans(text)[0] == MALFORMED, text
     for text in ("", " ", "[]", '"x"', "1", "{}{}", "{} x", '{"a"}', '{"a":}', '{"a":1,}', '{"a":1 "b":2}', "{a:1}", '{,}', '{"a":"b"'):
         assert spans(text)[0] == MALFORMED, text
 

@@ -1,5 +1,7 @@
 """Every implementation of the kernels that this interpreter can run: the same answers, and not a byte beside them."""
 
+from array import array
+
 import kernels
 import kernels_py
 import kernels_tables
@@ -61,10 +63,17 @@ def shifted(data, at):
     return bytearray(at) + bytearray(data)
 
 
-def b64(kernel, data):
-    dst = Guarded((len(data) + 2) // 3 * 4)
-    assert kernel.b64_encode_into(data, 0, len(data), dst.buf, dst.at) == dst.n
+def message(kernel, data, src_at=0, dst_at=0, key=bytes(4), before=b"", behind=b""):
+    """What b64_message_into writes, key included."""
+    n = len(before) + (len(data) + 2) // 3 * 4 + len(behind)
+    dst = Guarded(4 + n, dst_at, key + bytes([_GUARD] * n))
+    around = bytes([len(before), len(behind)]) + before + behind
+    assert kernel.b64_message_into(shifted(data, src_at), src_at, len(data), around, dst.buf, dst.at + 4) == n
     return dst.bytes()
+
+
+def b64(kernel, data, src_at=0, dst_at=0):
+    return message(kernel, data, src_at, dst_at)[4:]
 
 
 def unb64(kernel, text, n_room=None):
@@ -75,7 +84,7 @@ def unb64(kernel, text, n_room=None):
 
 def test_the_seam_offers_every_kernel_and_names_the_implementation():
     assert kernels.IMPLEMENTATION in ("viper", "host", "portable")
-    for name in ("copy_into", "b64_encode_into", "b64_decode_into", "xor_mask", "scale_peak", "decimate2_into"):
+    for name in ("copy_into", "b64_message_into", "b64_decode_into", "xor_mask", "scale_peak", "decimate2_into"):
         assert hasattr(kernels, name)
         for kernel in ALL:
             assert hasattr(kernel, name), (kernel, name)
@@ -96,8 +105,7 @@ def test_base64_round_trip_at_every_length_and_offset():
         for n in range(0, 20):
             data = _random_bytes(n)
             for at in range(4):
-                text = Guarded((n + 2) // 3 * 4, 3 - at)
-                assert kernel.b64_encode_into(shifted(data, at), at, n, text.buf, text.at) == text.n
+                text = Guarded((n + 2) // 3 * 4, 3 - at, b64(kernel, data, at, 3 - at))
                 assert text.bytes() == b64(kernels_py, data)
                 back = Guarded(n, at)
                 assert kernel.b64_decode_into(text.buf, text.at, text.n, back.buf, back.at) == n
@@ -165,6 +173,18 @@ def test_xor_mask_follows_the_key_from_the_first_byte_at_every_offset_and_length
         assert buf.bytes() == key + b"\x7f\x9f\x4d\x51\x58"
 
 
+def test_a_base64_message_is_masked_from_its_first_byte_at_every_offset_and_length():
+    key = b"\x37\xfa\x21\x9d"
+    for kernel in ALL:
+        for n in list(range(0, 27)) + [160, 640]:
+            data = _random_bytes(n)
+            for at in range(4):
+                for before, behind in ((b"", b""), (b"{'a'" * (at + 1), b"'}}"), (b"0123" * 17, b"}")):
+                    plain = before + b64(kernels_py, data) + behind
+                    masked = key + bytes([plain[i] ^ key[i % 4] for i in range(len(plain))])
+                    assert message(kernel, data, 3 - at, at, key, before, behind) == masked, (kernel, n, at)
+
+
 def test_copy_into_at_every_offset_and_within_one_buffer():
     for kernel in ALL:
         for n in list(range(0, 43)) + [640]:
@@ -198,12 +218,12 @@ def test_g711_known_codes():
 def test_g711_every_code_survives_decoding_and_encoding():
     codes = bytes(range(256))
     for kernel in ALL:
-        for decode, encode, twin in (
-            (kernel.alaw_decode_into, kernel.alaw_encode_into, None),
-            (kernel.ulaw_decode_into, kernel.ulaw_encode_into, 0x7F),  # mu-law has two zeros: 7F comes back as FF
+        for values, encode, twin in (
+            (kernels_tables.ALAW_VALUES, kernel.alaw_encode_into, None),
+            (kernels_tables.ULAW_VALUES, kernel.ulaw_encode_into, 0x7F),  # mu-law has two zeros: 7F comes back as FF
         ):
             pcm = Guarded(512, 1)
-            assert decode(codes, 0, 256, pcm.buf, pcm.at) == 256
+            assert kernel.expand_into(codes, 0, 256, pcm.buf, pcm.at, values) == 1
             back = Guarded(256, 3)
             assert encode(pcm.bytes(), 0, 256, back.buf, back.at) == 256
             expected = bytearray(codes)
@@ -218,17 +238,73 @@ def test_g711_implementations_agree_at_every_offset_and_count():
             pcm = _random_bytes(2 * n)
             for at in range(4):
                 source = shifted(pcm, at)
-                for name in ("alaw", "ulaw"):
+                for name, values in (("alaw", kernels_tables.ALAW_VALUES), ("ulaw", kernels_tables.ULAW_VALUES)):
                     coded = Guarded(n, 3 - at)
                     assert getattr(kernel, name + "_encode_into")(source, at, n, coded.buf, coded.at) == n
                     expected = Guarded(n)
                     getattr(kernels_py, name + "_encode_into")(source, at, n, expected.buf, expected.at)
                     assert coded.bytes() == expected.bytes()
                     back = Guarded(2 * n, at)
-                    assert getattr(kernel, name + "_decode_into")(coded.buf, coded.at, n, back.buf, back.at) == n
+                    is_loud = kernel.expand_into(coded.buf, coded.at, n, back.buf, back.at, values)
                     expected = Guarded(2 * n)
-                    getattr(kernels_py, name + "_decode_into")(coded.buf, coded.at, n, expected.buf, expected.at)
+                    assert is_loud == kernels_py.expand_into(coded.buf, coded.at, n, expected.buf, expected.at, values)
                     assert back.bytes() == expected.bytes()
+
+
+def test_a_block_is_loud_from_its_first_loud_sample_on_either_side_of_zero():
+    values = array("h", [0] * 256)
+    for kernel in ALL:
+        for value, is_loud in ((63, 0), (64, 1), (-63, 0), (-64, 1), (-32768, 1), (32767, 1)):
+            values[7] = value
+            for place in (0, 5, 10):
+                codes = bytearray(11)
+                codes[place] = 7
+                samples = [values[code] for code in codes]
+                for at in range(4):
+                    dst = Guarded(22, at)
+                    assert kernel.expand_into(shifted(codes, at), at, 11, dst.buf, dst.at, values) == is_loud
+                    assert ints(dst.bytes()) == samples
+                    assert kernel.scale_into(shifted(s16(samples), at), at, 11, dst.buf, dst.at, 4096) == is_loud
+                    assert ints(dst.bytes()) == samples
+                assert kernel.scale_into(s16(samples), 0, 11, dst.buf, dst.at, 0) == 0
+
+
+def test_playing_at_a_volume_is_exact_at_every_offset_count_and_gain():
+    for kernel in ALL:
+        for gain in (0, 1, 2007, 4095, 4096, 4097, 9216, 32767):
+            for n in list(range(0, 20)) + [67]:
+                pcm = _random_bytes(2 * n)
+                expected = []
+                for value in ints(pcm):
+                    expected.append(max(-32768, min(32767, (value * gain + 2048) >> 12)))
+                for at in range(4):
+                    for dst_at in range(4):
+                        dst = Guarded(2 * n, dst_at)
+                        is_loud = kernel.scale_into(shifted(pcm, at), at, n, dst.buf, dst.at, gain)
+                        assert ints(dst.bytes()) == expected, (kernel, gain, n, at, dst_at)
+                        assert is_loud == (1 if [v for v in expected if abs(v) >= 64] else 0)
+    edges = [-32768, 32767, -1, 0, 1, -32768, 32767, 5]
+    for kernel in ALL:
+        for gain in (2007, 4096, 9216, 32767):
+            dst = Guarded(16)
+            kernel.scale_into(s16(edges), 0, 8, dst.buf, dst.at, gain)
+            assert ints(dst.bytes()) == [max(-32768, min(32767, (value * gain + 2048) >> 12)) for value in edges]
+
+
+def test_a_block_may_be_made_from_the_end_of_itself():
+    """What the player does with the last piece of an answer."""
+    for kernel in ALL:
+        pcm = _random_bytes(100)
+        buf = Guarded(512, 0, bytes(412) + pcm)
+        kernel.scale_into(buf.buf, buf.at + 412, 50, buf.buf, buf.at, 2007)
+        expected = Guarded(100)
+        kernels_py.scale_into(pcm, 0, 50, expected.buf, expected.at, 2007)
+        assert buf.bytes()[:100] == expected.bytes()
+        for n in (256, 255, 3):
+            codes = _random_bytes(n)
+            buf = Guarded(512, 0, bytes(512 - n) + codes)
+            kernel.expand_into(buf.buf, buf.at + 512 - n, n, buf.buf, buf.at, kernels_tables.ULAW_VALUES)
+            assert ints(buf.bytes()[: 2 * n]) == [kernels_tables.ULAW_VALUES[code] for code in codes]
 
 
 def test_scale_rounds_saturates_and_finds_the_peak():
@@ -366,17 +442,26 @@ class Buffers:
     state = kernels_tables.decimate2_state()
 
 
+_NO_KEY = bytes(4)
+
+
 def every_kernel(kernel):
     b = Buffers
     kernel.decimate2_into(b.pcm, 0, 320, b.out, 0, b.state)
     kernel.alaw_encode_into(b.pcm, 1, 160, b.out, 3)
-    kernel.alaw_decode_into(b.out, 3, 160, b.pcm, 1)
+    kernel.expand_into(b.out, 3, 160, b.pcm, 1, kernels_tables.ALAW_VALUES)
     kernel.ulaw_encode_into(b.pcm, 1, 160, b.out, 3)
-    kernel.ulaw_decode_into(b.out, 3, 160, b.pcm, 1)
+    kernel.expand_into(b.out, 3, 160, b.pcm, 1, kernels_tables.ULAW_VALUES)
+    kernel.scale_into(b.pcm, 0, 160, b.out, 0, 2007)
+    kernel.scale_into(b.out, 1, 160, b.out, 1, 9216)
     kernel.scale_peak(b.pcm, 0, 320, 1024, 8)
     kernel.xor_mask(b.view, 5, 900)
     kernel.copy_into(b.pcm, 0, 600, b.view, 0)
-    kernel.b64_encode_into(b.pcm, 0, 640, b.out, 0)
+    kernel.copy_into(b.pcm, 0, 4, b.out, 0)
+    kernel.b64_message_into(b.pcm, 0, 640, b"\x04\x03head123", b.out, 4)
+    kernel.copy_into(_NO_KEY, 0, 4, b.out, 0)
+    kernel.b64_message_into(b.pcm, 0, 640, b"\0\0", b.out, 4)
+    kernel.copy_into(b.out, 4, 860, b.out, 0)
     return kernel.b64_decode_into(b.out, 0, 640, b.out, 0)
 
 

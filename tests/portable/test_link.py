@@ -5,6 +5,7 @@ import sys
 
 import ws_protocol as ws
 from check import HeapMeter, raises, run_stepped
+from fake_audio import Place
 from fake_peer import PLENTY, FakeStream, Settings, Setup, frame
 from firmware import compat, errors, trace
 from firmware.errors import CloudError, ConfigError, LinkError, PeerError
@@ -280,13 +281,13 @@ def test_nothing_is_sent_before_it_is_allowed():
         setup.link.send(b"configuration")
         await setup.settle()
         assert setup.stream.texts() == [b"configuration"]
-        setup.link.audio_allowed = True
+        setup.link.allow_audio(True)
         await setup.settle()
         assert setup.stream.texts() == [b"configuration"] + audio(b"one", b"two") + [b"complete"]
-        setup.link.audio_allowed = False
+        setup.link.allow_audio(False)
         setup.uplink.push(b"three")
         await setup.settle()
-        assert len(setup.stream.texts()) == 4 and setup.link.audio_allowed is False
+        assert len(setup.stream.texts()) == 4
 
     run(test)
 
@@ -841,8 +842,7 @@ class ThinUplink:
     def __init__(self, uplink):
         self.ready = uplink.ready
         self.abort_count = 0
-        self.frame = memoryview(bytearray(320))
-        self.frame_bytes = 320
+        self.frame = Place(bytes(320))
         self.is_full = False
 
     def next(self):
@@ -865,8 +865,8 @@ class ThinSession:
 
 
 class ThinCloud:
-    def encode_audio_into(self, dst, at, src, n):
-        return at + n
+    def encode_audio_into(self, dst, at, frame):
+        return at + frame.n
 
 
 def test_a_frame_up_and_a_message_down_cost_next_to_no_heap():

@@ -43,7 +43,8 @@ class Desk:
             if not kind or kind == END:
                 self.uplink.pop()
                 return samples_of(out)
-            out += self.uplink.frame[: self.uplink.frame_bytes]
+            frame = self.uplink.frame
+            out += frame.buf[frame.at : frame.at + frame.n]
             self.uplink.pop()
 
     def ms(self, ms):
@@ -115,7 +116,7 @@ async def test_the_gain_is_applied_and_saturates():
     samples = desk.utterance()
     expected = [0, 400, -400, 32764, 32767, -32768, -32768, 32767, -32768]
     assert list(samples[:320]) == [expected[i % 9] for i in range(320)]
-    assert desk.recorder.level == 100
+    assert desk.recorder.level() == 100
 
 
 @stepped()
@@ -123,7 +124,7 @@ async def test_the_level_is_linear_in_decibels():
     for peak, level in ((0, 0), (1, 0), (2, 6), (181, 49), (1024, 66), (8192, 86), (32767, 99)):
         desk = Desk(sample=lambda i: peak if i & 1 else -peak)
         await sleep_ms(60)
-        assert desk.recorder.level == level, (peak, desk.recorder.level)
+        assert desk.recorder.level() == level, (peak, desk.recorder.level())
         desk.task.cancel()
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 
 import check
-from check import now_ms, raises, stepped
+from check import raises, stepped
 
 import improv
 from firmware import config_edit, errors, report
@@ -33,7 +33,9 @@ class Port:
         return self.incoming.pop(0) if self.incoming else -1
 
     def write(self, data):
-        assert data[:6] == b"IMPROV" and data[-1] == 10 and sum(data[:-2]) & 0xFF == data[-2] and data[8] == len(data) - 11
+        assert (
+            data[:6] == b"IMPROV" and data[-1] == 10 and sum(data[:-2]) & 0xFF == data[-2] and data[8] == len(data) - 11
+        )
         self.packets.append((data[7], bytes(data[9:-2])))
 
 
@@ -191,8 +193,9 @@ async def test_nobody_is_loaded_before_something_comes():
 @stepped()
 async def test_what_is_no_command_is_refused_and_the_next_one_works():
     wrong = (
-        b"hello\n", b"[1]\n", b'{"do": 1}\n', b'{"id": 1}\n', b"{\n", b'{"do": "hello"\n', b'{"do": "fly", "id": 1}\n', b"\xff\xfe{}\n",
-        b'{"do": "hello", "id": "x"}\n', b'{"do": "hello", "id": true}\n', b"[" * 3000 + b"\n", b"null\n",
+        b"hello\n", b"[1]\n", b'{"do": 1}\n', b'{"id": 1}\n', b"{\n", b'{"do": "hello"\n', b"\xff\xfe{}\n", b"null\n",
+        b'{"do": "fly", "id": 1}\n', b'{"do": "hello", "id": "x"}\n', b'{"do": "hello", "id": true}\n',
+        b"[" * 3000 + b"\n",
     )  # fmt: skip
     async with Bench() as bench:
         for data in wrong:
@@ -205,7 +208,9 @@ async def test_what_is_no_command_is_refused_and_the_next_one_works():
 @stepped()
 async def test_a_long_line_is_refused_once_and_skipped():
     async with Bench() as bench:
-        replies = await bench.ask(b'{"do": "hello", "x": "' + b"x" * 9000 + b'"}\n' + b'{"do": "hello", "id": 2}\n', 3000)
+        replies = await bench.ask(
+            b'{"do": "hello", "x": "' + b"x" * 9000 + b'"}\n' + b'{"do": "hello", "id": 2}\n', 3000
+        )
         assert [reply["ok"] for reply in replies] == [False, True]
         assert "4096" in replies[0]["text"]
 
@@ -260,7 +265,8 @@ async def test_a_volume_is_judged_and_heard_at_once():
 @stepped()
 async def test_wrong_members_are_named():
     cases = (
-        ({"do": "set"}, "values"), ({"do": "set", "values": []}, "values"), ({"do": "set", "values": {}, "dry": 1}, "dry"),
+        ({"do": "set"}, "values"), ({"do": "set", "values": []}, "values"),
+        ({"do": "set", "values": {}, "dry": 1}, "dry"),
         ({"do": "reset"}, "keys"), ({"do": "reset", "keys": [1]}, "keys"), ({"do": "reset", "all": "yes"}, "all"),
         ({"do": "volume", "percent": "loud"}, "percent"), ({"do": "volume", "percent": True}, "percent"),
         ({"do": "put"}, "path"),
@@ -315,7 +321,8 @@ async def test_networks_end_with_an_empty_result():
     async with Bench() as bench:
         packets = await bench.rpc(improv.GET_NETWORKS, ms=3000)
         assert packets == [
-            NONE, (4, b"\x04\x0e\x05caf\xc3\xa9\x03-40\x03YES"), (4, b"\x04\x0c\x04open\x03-90\x02NO"), (4, b"\x04\x00"),
+            NONE, (4, b"\x04\x0e\x05caf\xc3\xa9\x03-40\x03YES"), (4, b"\x04\x0c\x04open\x03-90\x02NO"),
+            (4, b"\x04\x00"),
         ]  # fmt: skip
         bench.device.failure = LinkError("no scan now", errors.WIFI)
         assert await bench.rpc(improv.GET_NETWORKS, ms=3000) == [NONE, error_packet(improv.UNKNOWN_ERROR)]
@@ -503,7 +510,10 @@ def test_a_root_that_is_damaged_leaves_the_old_one():
             put_pieces(b"\x30\x03abc")
         with raises(ConfigError, "follow"):
             errands.put(None, {"path": "tls_roots/a.der", "at": 100, "data": "AAAA"})
-        assert read("tls_roots/a.der") == ROOT
+        put_pieces(ROOT)
+        with raises(ConfigError, "sha256"):
+            put_pieces(ROOT, sha256="00" * 32)
+        assert read("tls_roots/a.der") == ROOT and os.listdir("tls_roots") == ["a.der"]
 
 
 def test_roots_go_nowhere_else_and_stay_small():
@@ -589,7 +599,9 @@ def test_secrets_are_never_shown():
         settings = settings_of(dict(wifi_password="secret wifi", **WHOLE))
         shown = settings.read_redacted()
         assert shown["config"]["board"] == "sim" and shown["config"]["volume_percent"] == 70 and shown["problem"] == ""
-        settings = settings_of(dict(wifi_password="secret wifi", mode="loud", cloud_url="wss://a?key=" + SECRET, **WHOLE))
+        settings = settings_of(
+            dict(wifi_password="secret wifi", mode="loud", cloud_url="wss://a?key=" + SECRET, **WHOLE)
+        )
         shown_wrong = settings.read_redacted()
         assert shown_wrong["config"]["mode"] == "loud" and "mode" in shown_wrong["problem"]
         for text in (json.dumps(shown), json.dumps(shown_wrong)):

@@ -85,7 +85,7 @@ def test_a_blank_board_waits_and_then_speaks():
 
 def test_a_heap_with_holes_after_the_waiting_asks_for_a_restart():
     missing = errors.ConfigError("bot_id", "is missing")
-    with Bench([missing, "config"], [MemoryError()], [None]) as bench:
+    with Bench([missing, "config"], [MemoryError()], [None]):
         assert start.main(slot="a") == errors.EXIT_RESTART
 
 

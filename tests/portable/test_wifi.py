@@ -310,5 +310,9 @@ def test_details_are_those_of_the_network_that_is_up():
         assert wifi.details() == ("", "", 0) and not wlan.is_wanted
         await wifi.up("home", PASSWORD, 15000)
         assert len([call for call in wlan.calls if call[0] == "connect"]) == 2, "left, it is joined anew"
+        wlan.disconnect = lambda: None  # a driver that tells it later
+        wifi.leave()
+        await wifi.up("home", PASSWORD, 15000)
+        assert len([call for call in wlan.calls if call[0] == "connect"]) == 3
 
     run_stepped(main)

@@ -386,6 +386,12 @@ def test_broken_frames():
         assert result[1] == 1002 and text in result[2], (data, result)
 
 
+def test_a_message_that_comes_alone_inside_one_in_fragments_is_an_error_too():
+    first = frame(1, b"x", fin=False)
+    events = feed(opened(), head() + first + frame(1, b"a whole one"), (len(head()), len(first), 100))
+    assert events[1][:2] == ("error", 1002)
+
+
 def test_frames_longer_than_any_honest_one():
     for length in (b"\0\0\0\0\x40\0\0\0", b"\0\0\0\1\0\0\0\0", b"\x7f\xff\xff\xff\xff\xff\xff\xff"):
         assert error_of(b"\x82\x7f" + length)[1] == 1009

@@ -158,8 +158,8 @@ class Row:
         self.target = target
 
 
-_PCM_OUT = ("copy 640", "base64 encode 640", "mask 930")
-_G711_OUT = ("decimate 320", "A-law encode 160", "copy 160", "base64 encode 160", "mask 290")
+_PCM_OUT = ("copy 640", "base64 message 640")
+_G711_OUT = ("decimate 320", "A-law encode 160", "copy 160", "base64 message 160")
 _LEVEL = ("gain 4 and level 320",)
 ROWS = (
     Row("uplink PCM 16 kHz", _UP, "up('pcm', 0)", _PCM_OUT, 40_000),
@@ -168,13 +168,11 @@ ROWS = (
     Row("uplink G.711, gain and level", _UP, "up('g711a', 1024)", _LEVEL + _G711_OUT),
     Row("downlink PCM 24 kHz", _DOWN, "down('pcm')", ("JSON walk", "base64 decode 960"), 45_000),
     Row("downlink G.711", _DOWN, "down('g711a')", ("JSON walk", "base64 decode 160"), 20_000),
-    Row("player PCM 24 kHz, volume 70 %", _PLAY, "play('pcm', 24000, 70)", ("copy 960", "volume 50 % 480"), 15_000),
-    Row("player PCM 24 kHz, volume 100 %", _PLAY, "play('pcm', 24000, 100)", ("copy 960", "volume 100 % 480"), 15_000),
-    Row("player PCM 24 kHz, volume 150 %", _PLAY, "play('pcm', 24000, 150)", ("copy 960", "volume 225 % 480"), 40_000),
-    Row("player G.711, volume 70 %", _PLAY, "play('g711a', 8000, 70)",
-        ("copy 160", "A-law decode 160", "volume 50 % 160"), 15_000),
-    Row("player G.711, volume 150 %", _PLAY, "play('g711a', 8000, 150)",
-        ("copy 160", "A-law decode 160", "volume 225 % 160"), 40_000),
+    Row("player PCM 24 kHz, volume 70 %", _PLAY, "play('pcm', 24000, 70)", ("volume 70 % 480",), 15_000),
+    Row("player PCM 24 kHz, volume 100 %", _PLAY, "play('pcm', 24000, 100)", ("volume 100 % 480",), 15_000),
+    Row("player PCM 24 kHz, volume 150 %", _PLAY, "play('pcm', 24000, 150)", ("volume 150 % 480",), 40_000),
+    Row("player G.711, volume 70 %", _PLAY, "play('g711a', 8000, 70)", ("A-law decode 160",), 15_000),
+    Row("player G.711, volume 150 %", _PLAY, "play('g711a', 8000, 150)", ("A-law decode 160",), 40_000),
 )  # fmt: skip
 
 

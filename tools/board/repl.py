@@ -22,7 +22,8 @@ from mpremote.transport_serial import SerialTransport
 from tools import ToolError
 from tools.board import ports
 
-READ_TIMEOUT_S = 5  # between two bytes of an answer
+READ_TIMEOUT_S = 5  # for one byte of the transport's own dialogue
+EXEC_TIMEOUT_S = 10  # for the next byte of what code prints
 BUSY_TIMEOUT_S = 1  # a program that has just let go of the port
 INTERRUPT_TIMEOUT_S = 12  # an application that closes Wi-Fi and sound in order needs a few seconds
 _PROMPT = b">>> "
@@ -155,13 +156,13 @@ class Repl:
 
     # -- running code
 
-    def exec(self, code, timeout_s=10, doing="running code", on_output=None):
-        """What `code` printed, as text. timeout_s: longest silence; on_output(bytes) is told each byte as it comes.
+    def exec(self, code, timeout_s=None, doing="running code", on_output=None):
+        """What `code` printed, as text. timeout_s: longest silence (default: 10); on_output(bytes) is told each byte as it comes.
 
         Raises BoardError when the code raised, BoardLost when the board no longer answers.
         """
         with self.guard(doing):
-            out, error = self.transport.exec_raw(code, timeout=timeout_s, data_consumer=on_output)
+            out, error = self.transport.exec_raw(code, timeout=timeout_s or EXEC_TIMEOUT_S, data_consumer=on_output)
             if error:
                 raise TransportExecError(out, error.decode("utf-8", "replace"))
         return out.decode("utf-8", "replace").replace("\r\n", "\n")
@@ -171,7 +172,7 @@ class Repl:
         with self.guard("answering"):
             self.transport.serial.write(data)
 
-    def eval(self, expression, timeout_s=10):
+    def eval(self, expression, timeout_s=None):
         """Value of an expression whose repr is a literal."""
         text = self.exec("print(repr(%s))" % expression, timeout_s)
         try:

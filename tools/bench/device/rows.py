@@ -105,12 +105,14 @@ class Up:
     """Microphone frame -> coded -> queue -> base64 in JSON -> masked frame, as recorder and link do it."""
 
     def __init__(self, name, mic):
+        import kernels
         import ws_protocol
         from firmware import trace
         from firmware.audio import codec, uplink
         from firmware.clouds import coze
 
-        self._seal = ws_protocol.seal
+        self._seal_masked = ws_protocol.seal_masked
+        self._copy_into = kernels.copy_into
         self._headroom = ws_protocol.HEADROOM_BYTES
         self._uplink = uplink.Uplink(codec.uplink(name), 200, 0, trace.Trace(ticks_ms))
         self._uplink.start(True)
@@ -123,9 +125,10 @@ class Up:
         uplink = self._uplink
         uplink.push_pcm(self._mic, 640)
         uplink.next()
-        end = self._coze.encode_audio_into(self._buf, self._headroom, uplink.frame, uplink.frame_bytes)
+        self._copy_into(self._key, 0, 4, self._buf, self._headroom - 4)
+        end = self._coze.encode_audio_into(self._buf, self._headroom, uplink.frame)
         uplink.pop()
-        self._seal(self._buf, self._headroom, end - self._headroom, 1, self._key)
+        self._seal_masked(self._buf, self._headroom, end - self._headroom, 1)
 
 
 def delta_payload(n_bytes):

@@ -21,8 +21,10 @@ def rows():
     """(name, instructions, "" or how it differs from the portable kernel)"""
     pcm = noise(960)
     codes = noise(160)
-    text = bytearray(1280)
-    kernels_py.b64_encode_into(pcm, 0, 960, text, 0)
+    text = bytearray(4) + bytearray(1280)
+    kernels_py.b64_message_into(pcm, 0, 960, bytes(2), text, 4)
+    text = text[4:]
+    around = bytes([68, 3]) + bytes(range(71))
 
     def check(name, call):
         for at in range(4):
@@ -36,12 +38,22 @@ def rows():
         dst[at : at + 934] = pcm[:934]
         return kernel.xor_mask(dst, at + 4, 930)
 
-    def scaled(n, gain):
+    def message(n):
         def call(kernel, dst, at):
-            dst[at : at + 2 * n] = pcm[: 2 * n]
-            return kernel.scale_peak(dst, at, n, gain, 8)
+            dst[at : at + 4] = pcm[:4]  # the mask key
+            return kernel.b64_message_into(pcm, 0, n, around, dst, at + 4)
 
-        return call, lambda: kernels_viper.scale_peak(buf, 0, n, gain, 8)
+        return call, lambda: kernels_viper.b64_message_into(pcm, 0, n, around, dst, 14)
+
+    def amplified(kernel, dst, at):
+        dst[at : at + 640] = pcm[:640]
+        return kernel.scale_peak(dst, at, 320, 1024, 8)
+
+    def played(n, gain):
+        return lambda k, d, at: k.scale_into(pcm, 0, n, d, at, gain)
+
+    def expanded(values):
+        return lambda k, d, at: k.expand_into(codes, 0, 160, d, at, values)
 
     def decimated(kernel, dst, at):
         return kernel.decimate2_into(pcm, 0, 320, dst, at, kernels_tables.decimate2_state())
@@ -76,23 +88,20 @@ def rows():
         ("copy 960 to an odd place", lambda k, d, at: k.copy_into(pcm, 0, 960, d, 1 + at), None),
         ("copy 960", lambda k, d, at: k.copy_into(pcm, 0, 960, d, at), None),
         ("copy 160", lambda k, d, at: k.copy_into(pcm, 0, 160, d, at), None),
-        ("base64 encode 640", lambda k, d, at: k.b64_encode_into(pcm, 0, 640, d, at), None),
-        ("base64 encode 160", lambda k, d, at: k.b64_encode_into(pcm, 0, 160, d, at), None),
+        ("base64 message 640",) + message(640),
+        ("base64 message 160",) + message(160),
         ("base64 decode 960", lambda k, d, at: k.b64_decode_into(text, 0, 1280, d, at), None),
         ("base64 decode 160", lambda k, d, at: k.b64_decode_into(text, 0, 216, d, at), None),
         ("mask 930", masked, lambda: kernels_viper.xor_mask(buf, 14, 930)),
-        ("mask 290", masked, lambda: kernels_viper.xor_mask(buf, 14, 290)),
         ("A-law encode 160", lambda k, d, at: k.alaw_encode_into(pcm, 0, 160, d, at), None),
         ("mu-law encode 160", lambda k, d, at: k.ulaw_encode_into(pcm, 0, 160, d, at), None),
-        ("A-law decode 160", lambda k, d, at: k.alaw_decode_into(codes, 0, 160, d, at), None),
-        ("mu-law decode 160", lambda k, d, at: k.ulaw_decode_into(codes, 0, 160, d, at), None),
+        ("A-law decode 160", expanded(kernels_tables.ALAW_VALUES), None),
+        ("mu-law decode 160", expanded(kernels_tables.ULAW_VALUES), None),
         ("decimate 320", decimated, lambda: kernels_viper.decimate2_into(pcm, 0, 320, dst, 0, state)),
-        ("gain 4 and level 320",) + scaled(320, 1024),
-        ("volume 50 % 480",) + scaled(480, 128),
-        ("volume 100 % 480",) + scaled(480, 256),
-        ("volume 225 % 480",) + scaled(480, 576),
-        ("volume 50 % 160",) + scaled(160, 128),
-        ("volume 225 % 160",) + scaled(160, 576),
+        ("gain 4 and level 320", amplified, lambda: kernels_viper.scale_peak(buf, 0, 320, 1024, 8)),
+        ("volume 70 % 480", played(480, 2007), None),
+        ("volume 100 % 480", played(480, 4096), None),
+        ("volume 150 % 480", played(480, 9216), None),
         ("JSON walk", walked, walk),
     )
     for name, call, step in calls:

@@ -66,11 +66,13 @@ class Up:
 
     def sent(self):
         """The sound in the frame that the last step made."""
+        import kernels_py
+
         link = self.link
-        frame = bytes(link._out[link._out_at : link._out_end])
+        frame = bytearray(link._out[link._out_at : link._out_end])
         assert frame[0] == 0x81 and frame[1] == 0xFE and frame[2] << 8 | frame[3] == len(frame) - 8
-        key = frame[4:8]
-        message = json.loads(bytes([frame[8 + i] ^ key[i & 3] for i in range(len(frame) - 8)]))
+        kernels_py.xor_mask(frame, 8, len(frame) - 8)
+        message = json.loads(memoryview(frame)[8:])
         assert message["event_type"] == "input_audio_buffer.append"
         return binascii.a2b_base64(message["data"]["delta"])
 
@@ -224,12 +226,13 @@ class Play:
 
     def expected(self):
         import kernels_py
+        import kernels_tables
 
         block = bytearray(2 * _BLOCK_FRAMES)
         if self.codec.is_pcm:
             block[:] = self.wire
         else:
-            kernels_py.alaw_decode_into(self.wire, 0, _BLOCK_FRAMES, block, 0)
+            kernels_py.expand_into(self.wire, 0, _BLOCK_FRAMES, block, 0, kernels_tables.ALAW_VALUES)
         kernels_py.scale_peak(block, 0, _BLOCK_FRAMES, self.player._gain, 12)
         return block
 

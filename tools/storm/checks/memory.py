@@ -21,7 +21,7 @@ class Memory(Check):
         uplink_ms = run.config.uplink_queue_ms + run.config.preroll_ms
         self._limits = {
             "ring bytes": (lambda: speaker.player._ring.used, speaker.player.capacity),
-            "uplink ms": (lambda: speaker.uplink.waiting_ms, uplink_ms),
+            "uplink ms": (lambda: speaker.uplink.waiting_ms(), uplink_ms),
             "events pending": (lambda: len(speaker.session._pending), _PENDING_MAX),
             "messages waiting": (self._messages, _MESSAGES_MAX),
             "tasks": (self._tasks, _TASKS_MAX),
@@ -53,15 +53,15 @@ class Memory(Check):
         # A speaker at rest is compared with itself: each minute or so, once its caches are warm.
         if report["kind"] != "state" or report["state"] != "idle" or self.run.clock.now_ms < self._rest_ms:
             return
-        if self.run.counts["turns"] < 8:
+        if self.run.counts["turns"] < 5:
             return
-        self._rest_ms = self.run.clock.now_ms + 120_000
+        self._rest_ms = self.run.clock.now_ms + 40_000
         n = count_objects(self.run.speaker)
         if self._first_rest is None:
             self._first_rest = n
         elif n > self._first_rest + _GROWTH_MAX:
-            self.violate("the speaker at rest holds %d objects, %d turns ago it held %d"
-                         % (n, self.run.counts["turns"], self._first_rest))
+            self.violate("after %d turns the speaker at rest holds %d objects, at first it held %d"
+                         % (self.run.counts["turns"], n, self._first_rest))
 
 
 _CONTAINERS = (dict, list, tuple, set, deque)

@@ -1,0 +1,136 @@
+"""monitor: lines in words, untrusted bytes kept away from the terminal, a board that comes and goes."""
+
+import json
+import os
+import pty
+import threading
+import tty
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tools.board import monitor
+
+
+class Terminal:
+    """A pseudo terminal behind a stable name, as a board keeps its name when it comes back."""
+
+    def __init__(self, name):
+        self.name = str(name)
+        self.open()
+
+    def open(self):
+        self.master, self.slave = pty.openpty()
+        tty.setraw(self.slave)
+        os.symlink(os.ttyname(self.slave), self.name)
+
+    def say(self, data):
+        os.write(self.master, data)
+
+    def close(self):
+        os.unlink(self.name)
+        os.close(self.slave)
+        os.close(self.master)
+
+
+def test_reports_are_told_in_words():
+    def told(**report):
+        return monitor.words(json.dumps(report).encode()).plain
+
+    assert told(kind="state", t_ms=1234, state="listening", before="idle") == "  1.234 s  state    listening (was idle)"
+    assert "bad_token" in told(kind="error", t_ms=1, error_kind="bad_token", text="the cloud refused the token")
+    turn = told(kind="turn", t_ms=9, outcome="answered", first_frame_ms=12, underruns=0, uplink_bytes=7)
+    assert "answered, first frame 12 ms, uplink bytes 7" in turn and "underruns" not in turn
+    assert "heap 3" in told(kind="boot", t_ms=9, heap=3)
+    trace = told(kind="trace", t_ms=9, lines=["one", "two"])
+    assert trace.splitlines()[1:] == ["           one", "           two"]
+
+
+def test_lines_that_are_no_reports_are_dim():
+    for line in (b"hello", b"{broken", b"{}", b"[1]", b'{"kind": 5}', b"\xff\xfe"):
+        text = monitor.words(line)
+        assert text.style == "dim" and text.plain == monitor.safe(line)
+
+
+def test_markup_of_the_board_is_text():
+    assert monitor.words(b'{"kind": "said", "text": "[red]no[/red]"}').plain.endswith("[red]no[/red]  ")
+
+
+@given(st.binary(max_size=200))
+def test_no_byte_of_a_board_drives_the_terminal(data):
+    for text in (monitor.safe(data), monitor.words(data).plain):
+        assert all(letter.isprintable() or letter == "\t" for letter in text)
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=20) | st.integers() | st.lists(st.text(max_size=9)), max_size=4))
+def test_no_report_of_a_board_drives_the_terminal(fields):
+    for kind in ("turn", "trace", "state", "error", "said", "\x1b[2J"):
+        text = monitor.words(json.dumps(dict(fields, kind=kind)).encode()).plain
+        assert all(letter.isprintable() or letter == "\n" for letter in text)
+
+
+def test_a_board_that_vanishes_is_waited_for_and_no_later_line_is_lost(tmp_path):
+    board = Terminal(tmp_path / "port")
+    notes, lines, seen, is_over = [], [], threading.Event(), threading.Event()
+
+    def note(text):
+        notes.append(text)
+        seen.set()
+
+    def read():
+        for line in monitor.read_lines(board.name, note, is_over.is_set):
+            lines.append(line)
+            seen.set()
+
+    def after(what):
+        assert seen.wait(10), what
+        seen.clear()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    while not lines:
+        board.say(b"first\r\n")  # until the port is open: opening it discards what came before
+        seen.wait(0.1)
+    seen.clear()
+    board.say(b"half a li")
+    board.close()
+    after("gone")
+    board.open()
+    after("back")
+    board.say(b"second\n\xff\n")
+    while len(lines) < 2 or lines[-1] != b"\xff":
+        after("second")
+    is_over.set()
+    thread.join(10)
+    board.close()
+    assert lines[-2:] == [b"second", b"\xff"] and set(lines[:-2]) == {b"first"}
+    assert "gone" in notes[0] and "back" in notes[1]
+
+
+def test_a_line_without_an_end_is_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(monitor, "LINE_LIMIT_BYTES", 100)
+    board = Terminal(tmp_path / "port")
+    lines = monitor.read_lines(board.name)
+    stop = threading.Event()
+
+    def say():
+        while not stop.wait(0.01):
+            board.say(b"x" * 60)
+
+    thread = threading.Thread(target=say)
+    thread.start()
+    assert set(next(lines)) == {ord("x")}
+    stop.set()
+    thread.join()
+    lines.close()
+    board.close()
+
+
+def test_the_file_holds_the_bytes_as_they_came(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(monitor.ports, "choose_port", lambda name: name)
+    monkeypatch.setattr(monitor, "read_lines", lambda port, note: iter([b'{"kind": "state", "state": "idle"}', b"\x1b[2J\xff"]))
+    assert monitor.run_cli(["--port", "x", "--save", str(tmp_path / "log")]) == 0
+    assert (tmp_path / "log").read_bytes() == b'{"kind": "state", "state": "idle"}\n\x1b[2J\xff\n'
+    assert "\x1b[2J" not in capsys.readouterr().out
+    assert monitor.run_cli(["--port", "x", "--raw"]) == 0
+    assert "\\x1b[2J" in capsys.readouterr().out

@@ -1,0 +1,185 @@
+"""Storms: the same seed gives the same bytes, every plan holds, and what once broke stays mended."""
+
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tools import ROOT, ToolError
+from tools.storm import cli, jobs, plans, shrink
+from tools.storm.loop import Clock, Loop, Stuck
+from tools.storm.run import Job
+
+_DIGEST = "from tools.storm import jobs, run; print(jobs.play(run.Job(%d, %r, %r), False).digest)"
+
+
+def clean(job):
+    outcome = jobs.play(job, is_kept=False)
+    assert not outcome.crash, outcome.crash
+    assert outcome.violation is None, (outcome.violation, job.command())
+    return outcome
+
+
+# The loop
+
+
+def test_time_jumps_to_the_next_deadline_of_world_and_loop():
+    clock = Clock()
+    loop = Loop(clock)
+    seen = []
+    clock.after_ms(250, lambda: seen.append(("world", clock.now_ms)))
+
+    async def main():
+        await loop.sleep_ms(100)
+        seen.append(("loop", clock.now_ms))
+        clock.sleep_us(1_000_000)
+        seen.append(("loop", clock.now_ms))
+
+    loop.run_until_complete(main())
+    loop.close()
+    # While the speaker blocks, the world goes on and no task does.
+    assert seen == [("loop", 100), ("world", 250), ("loop", 1100)]
+
+
+def test_a_loop_that_nothing_can_wake_says_so():
+    loop = Loop(Clock())
+    with pytest.raises(Stuck, match="nothing is left"):
+        loop.run_until_complete(loop.create_future())
+    loop.close()
+
+
+def test_a_task_that_never_waits_is_found():
+    loop = Loop(Clock())
+
+    async def spin():
+        while True:
+            await loop.sleep_ms(0)
+
+    with pytest.raises(Stuck, match="never waits"):
+        loop.run_until_complete(spin())
+    loop.close()
+
+
+# Determinism
+
+
+@pytest.mark.parametrize("seed, plan", [(21, "all")])
+def test_the_same_seed_gives_the_same_bytes_and_trace(seed, plan):
+    digests = set()
+    for hash_seed in ("0", "4711"):
+        done = subprocess.run(
+            [sys.executable, "-c", _DIGEST % (seed, plan, 1.5)], cwd=ROOT, check=True, capture_output=True, text=True,
+            env=dict(os.environ, PYTHONHASHSEED=hash_seed, PYTHONPATH=os.pathsep.join((ROOT, os.path.join(ROOT, "lib")))),
+        )  # fmt: skip
+        digests.add(done.stdout)
+    digests.add(jobs.play(Job(seed, plan, 1.5), False).digest + "\n")
+    assert len(digests) == 1
+    assert jobs.play(Job(seed + 1, plan, 1.5), False).digest + "\n" not in digests
+
+
+# Plans
+
+
+def test_a_plan_is_drawn_from_its_seed_and_ends_in_time():
+    drawn = [plans.draw("all", seed, 5) for seed in range(60)]
+    assert [one.written() for one in drawn[7]] == [one.written() for one in plans.draw("all", 7, 5)]
+    assert all(one.end_ms <= 5 * 60_000 - plans.CALM_END_MS for faults in drawn for one in faults)
+    assert {one.name for faults in drawn for one in faults} >= set(list(plans.KINDS)[::3])
+
+
+def test_a_fault_is_written_and_read_back():
+    for kind in plans.KINDS.values():
+        one = plans.Planned(1234, kind.name, kind.draw(__import__("random").Random(5)))
+        again = plans.Planned.parsed(one.written())
+        assert (again.at_ms, again.name, again.parameters) == (1234, kind.name, one.parameters)
+
+
+@pytest.mark.parametrize("seed, plan", [(3, "network"), (5, "cloud"), (11, "device"), (21, "all")])
+def test_a_storm_of_each_group(seed, plan):
+    assert clean(Job(seed, plan, 2.0)).counts["turns"] > 3
+
+
+# Each once broke a promise; the closing note of the issue says which and why.
+MENDED = (
+    # A question that was given up while the network held its frames was asked by the next connection.
+    (2, "half_open@26068:for_ms=0 wifi_lost@65919:for_ms=4149", 1.4),
+    # Speech that nobody had asked for was dropped while the button was down, and played from its middle later.
+    (2, "no_memory@9914:every=4,for_ms=9128 worst_instants@38407:first=9,for_ms=73237,late_ms=0 "
+        "worst_instants@60776:first=98,for_ms=43949,late_ms=0", 1.8),
+    # A microphone that had failed gave the pre-roll of the next question: sound from seconds before the press.
+    (9, "mic_silent@22386:for_ms=1725", 0.6),
+    # An allocation that failed within an effect of the session ended the program.
+    (20, "no_memory@70000:every=2,for_ms=15000", 2.2),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed, faults, minutes", MENDED)
+def test_what_once_broke_stays_mended(seed, faults, minutes):
+    clean(Job(seed, "all", minutes, cli.parse_faults(faults)))
+
+
+def test_a_connection_that_the_network_forgot_is_known_within_half_a_minute():
+    faults = cli.parse_faults("half_open@20000:for_ms=0")
+    outcome = clean(Job(2, "all", 1.5, faults))
+    assert outcome.recoveries_ms == [] and outcome.counts["connections"] == 2
+
+
+# Shrinking and the command line
+
+
+def _late_mutant(job):
+    """A speaker that does not stop when interrupted, but only where packets are split: one fault matters."""
+
+    def prepare(run):
+        player = run.speaker.player
+        plain = player._restart
+        player._restart = lambda: None if run.network.weather.is_split else plain()
+
+    return jobs.play(job, False, prepare)
+
+
+def test_a_failing_plan_is_shrunk_to_the_fault_that_matters():
+    faults = cli.parse_faults(
+        "latency@5000:for_ms=9000,ms=100 split@6000:for_ms=60000 bounce@7000:for_ms=20000,ms=4 tools@8000:for_ms=20000"
+    )
+    settings = {"board": "sim", "mode": "ptt_hold", "uplink_codec": "pcm"}
+    outcome = _late_mutant(Job(3, "all", 1.5, faults, settings))
+    assert outcome.violation[1] == 2
+    small = shrink.shrink(outcome, _late_mutant, limit_s=20)
+    assert [one.name for one in small.job.faults] == ["split"]
+    assert small.job.minutes < 1.5 and small.violation[1] == 2
+
+
+def test_the_command_line_replays_tells_and_reports(tmp_path, capsys):
+    page = tmp_path / "storm.html"
+    arguments = ["--seed", "3", "--runs", "1", "--minutes", "1", "--jobs", "1", "--plan", "stall+late_audio"]
+    assert cli.run_cli(arguments + ["--report", str(page)]) == 0
+    told = capsys.readouterr().out
+    assert "no promise was broken" in told and "full-duplex speech alone" in told
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_broken_promise_prints_a_line_that_replays_it(monkeypatch, capsys):
+    monkeypatch.setattr(jobs, "play", lambda job, *options: _late_mutant(job))
+    monkeypatch.setattr(cli, "_rows", lambda tally, took_s, args: tally.rows())
+    arguments = ["--seed", "3", "--runs", "1", "--minutes", "1", "--jobs", "1", "--no-shrink"]
+    assert cli.run_cli(arguments + ["--faults", "split@4000:for_ms=50000"]) == 1
+    told = capsys.readouterr().out
+    assert "promise 2 is broken" in told and 'replay: python -m tools storm --seed 3' in told
+    assert '--faults "split@4000:for_ms=50000"' in told
+
+
+def test_every_plan_is_listed(capsys):
+    assert cli.run_cli(["--list-plans"]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in plans.KINDS)
+
+
+@pytest.mark.parametrize("arguments", [["--plan", "snow"], ["--faults", "snow@5"], ["--minutes", "0.2"], ["--hours", "0"]])
+def test_a_wrong_command_line_says_what_is_wrong(arguments):
+    with pytest.raises(ToolError):
+        cli.run_cli(arguments)
+
+

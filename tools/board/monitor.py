@@ -1,0 +1,177 @@
+"""`python -m tools monitor`: what a speaker says on its serial port, in words; comes back when the board does."""
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+
+import serial
+from rich.console import Console
+from rich.text import Text
+
+from tools.board import ports
+from tools.board.repl import printable
+
+RETRY_S = 0.3
+LINE_LIMIT_BYTES = 16384  # a board that sends no line end must not fill this computer
+_STYLES = {"error": "red", "warning": "yellow", "turn": "green", "heard": "cyan", "said": "magenta", "state": "bold"}
+_QUIET_FIELDS = ("kind", "t_ms")
+_EPILOG = """\
+examples:
+  python -m tools monitor
+  python -m tools monitor --save log.txt      the lines as they came, byte for byte, go to the file too
+  python -m tools monitor --raw | grep turn   one line of the board a line, for other programs
+
+Ctrl-C ends the monitor, not the speaker. Lines that are not the speaker's own reports are shown dim.
+"""
+
+
+def run_cli(arguments):
+    options = _parser().parse_args(arguments)
+    port = ports.choose_port(options.port)
+    console = Console(highlight=False, soft_wrap=True)
+    with contextlib.ExitStack() as stack:
+        save = stack.enter_context(open(options.save, "ab")) if options.save else None
+        console.print("%s; Ctrl-C ends" % port, style="dim", markup=False)
+        with contextlib.suppress(KeyboardInterrupt):
+            for line in read_lines(port, note=lambda text: console.print(text, style="yellow", markup=False)):
+                if save:
+                    save.write(line + b"\n")
+                    save.flush()
+                if options.raw:
+                    print(safe(line), flush=True)
+                else:
+                    console.print(words(line), soft_wrap=True)
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        description="Watch a speaker's serial port, in words.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--port", help="serial port of the board (default: the only one that looks like a board)")
+    add("--save", metavar="FILE", help="append every line to FILE, as it came")
+    add("--raw", action="store_true", help="show the lines as they are; control characters are still written out")
+    return parser
+
+
+def read_lines(port, note=lambda text: None, is_over=lambda: False):
+    """Lines of the board as bytes without their ends, for ever; a port that goes is waited for, which note() is told.
+
+    ToolError only when the port cannot be opened at the very first.
+    """
+    connection = ports.open_serial(port, 0.2)
+    rest = b""
+    try:
+        while not is_over():
+            try:
+                got = connection.read(max(1, connection.in_waiting))
+            except (OSError, serial.SerialException):
+                with contextlib.suppress(OSError, serial.SerialException):
+                    connection.close()
+                note("the board has gone (a reset, or the cable); waiting for it ...")
+                connection = _reopen(port, is_over)
+                if connection is None:
+                    return
+                note("it is back")
+                rest = b""
+                continue
+            *lines, rest = (rest + got).split(b"\n")
+            if len(rest) > LINE_LIMIT_BYTES:
+                lines, rest = lines + [rest], b""
+            for line in lines:
+                yield line.rstrip(b"\r")
+    finally:
+        with contextlib.suppress(OSError, serial.SerialException, AttributeError):
+            connection.close()
+
+
+def _reopen(port, is_over):
+    while not is_over():
+        try:
+            return serial.serial_for_url(port, baudrate=ports.BAUD_HZ, timeout=0.2, exclusive=True)
+        except (OSError, serial.SerialException):
+            time.sleep(RETRY_S)
+    return None
+
+
+def safe(line):
+    """The line as text that cannot drive a terminal: control characters become escapes."""
+    return printable(line.decode("utf-8", "replace"), keep="\t")
+
+
+def words(line):
+    """A line of the board as rich Text: a report in words, anything else dim."""
+    report = _report(line)
+    if report is None:
+        return Text(safe(line), style="dim")
+    kind = str(report["kind"])
+    text = Text("%9s  " % _clock(report.get("t_ms")), style="dim")
+    text.append("%-9s" % printable(kind)[:40], style=_STYLES.get(kind, ""))
+    for part in _PHRASES.get(kind, _any)(report):
+        text.append(part)
+    return text
+
+
+def _report(line):
+    if not line.startswith(b"{"):
+        return None
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("kind"), str) else None
+
+
+def _clock(t_ms):
+    return "%.3f s" % (t_ms / 1000) if isinstance(t_ms, (int, float)) else ""
+
+
+def _value(value):
+    if isinstance(value, str):
+        return printable(value)
+    return printable(json.dumps(value, ensure_ascii=False))
+
+
+def _state(report):
+    yield "%s (was %s)" % (_value(report.get("state")), _value(report.get("before")))
+
+
+def _text(report):
+    for key in ("error_kind", "text", "log_id"):
+        if report.get(key):
+            yield "%s  " % _value(report[key])
+
+
+def _turn(report):
+    """What a person waits for first, then everything that is not nought."""
+    first = ("outcome", "turn", "generation", "mode")
+    marks = [key for key in report if key.endswith("_ms") and key not in _QUIET_FIELDS]
+    rest = [key for key in report if key not in first and key not in marks and key not in _QUIET_FIELDS]
+    yield " ".join(_value(report[key]) for key in first if key in report)
+    for key in marks + rest:
+        value = report[key]
+        if value not in (None, 0, "", [], {}, False):
+            name, unit = (key[: -len("_ms")], " ms") if key.endswith("_ms") else (key, "")
+            yield ", %s %s%s" % (printable(name).replace("_", " "), _value(value), unit)
+
+
+def _trace(report):
+    lines = report.get("lines")
+    for line in lines if isinstance(lines, list) else []:
+        yield "\n           " + _value(line)
+
+
+def _any(report):
+    yield ", ".join("%s %s" % (printable(key), _value(report[key])) for key in report if key not in _QUIET_FIELDS)
+
+
+_PHRASES = {"state": _state, "error": _text, "warning": _text, "heard": _text, "said": _text, "stop": _text}
+_PHRASES.update({"turn": _turn, "trace": _trace})
+
+if __name__ == "__main__":
+    sys.exit(run_cli(sys.argv[1:]))
