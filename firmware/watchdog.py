@@ -16,8 +16,9 @@ _LOOK_MS = const(1000)
 # The port counts four ticks a ms in 32 bits (esp-idf, task_wdt_impl_timergroup.c): twelve days, as good as never.
 _LONGEST_MS = const(0x3FFFFFFF)
 
-# What is kept: this, then the newest entries of the trace, then a CRC.
-_HEAD = "<4sBBBBIiI"  # magic, state, kind of the error, parts that stopped, entries, uptime s, heap free, stopped for ms
+# What is kept: magic, state, kind of the error, parts that stopped, entries, uptime in s, free heap, stopped for ms;
+# then the newest entries of the trace, then a CRC.
+_HEAD = "<4sBBBBIiI"
 _HEAD_BYTES = const(20)
 _MAGIC = b"PWD1"
 _ENTRIES = const(40)

@@ -78,7 +78,7 @@ class ByteRing:
         return n
 
     def take(self, n):
-        """Drop the n oldest bytes, at most `used`, and return where they lie in buf: until the next write they stay.
+        """Drop the n oldest bytes, at most `used`; returns where they lie in buf until the next write or reserve().
 
         -1 when they do not lie in one piece; nothing is dropped then.
         """

@@ -12,6 +12,7 @@ garbage before the prompt, slow bytes, silence.
 """
 
 import contextlib
+import functools
 import os
 import pty
 import select
@@ -29,6 +30,11 @@ WINDOW_BYTES = 128
 BANNER = b"MicroPython v1.25.0 on 2025-04-15; Generic ESP32S3 module with Octal-SPIRAM with ESP32S3\r\n"
 HELP = b'Type "help()" for more information.\r\n'
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "board_child.py")
+
+
+@functools.lru_cache(maxsize=1)
+def _micropython():
+    return mpy.launcher(64)  # proves itself at every call, which takes longer than a start of the board
 
 
 class Faults:
@@ -63,7 +69,7 @@ class StandIn:
         self.starts = 0
         self.seen = b""
         self.is_off = False
-        self._quit = threading.Event()
+        self._typed = b""
         self._thread = None
         self._child = None
 
@@ -80,7 +86,6 @@ class StandIn:
         return self
 
     def __exit__(self, *_):
-        self._quit.set()
         os.write(self._wake_write, b"q")
         self._thread.join(10)
         assert not self._thread.is_alive(), "the stand-in hangs"
@@ -114,6 +119,7 @@ class StandIn:
     def _start(self, is_raw):
         """Power or reset: boot.py, then main.py unless the raw REPL is on."""
         self._stop_child()
+        self._typed = b""
         self.starts += 1
         self._send(self.faults.garbage)
         self._child = _Child(self)
@@ -144,7 +150,10 @@ class StandIn:
     # -- bytes
 
     def _byte(self):
-        """The next byte of the host."""
+        """The next byte of the host, those first that came while code ran."""
+        if self._typed:
+            byte, self._typed = self._typed[:1], self._typed[1:]
+            return byte
         while True:
             ready = select.select([self._master, self._wake_read], [], [])[0]
             if self._wake_read in ready:
@@ -270,8 +279,12 @@ class StandIn:
                 raise _Quit
             if child.output in ready:
                 self._send(os.read(child.output, 4096).replace(b"\n", b"\r\n"))
-            if self._master in ready and b"\x03" in self._read(1) and not self.faults.is_deaf_to_ctrl_c:
-                child.interrupt()
+            if self._master in ready:
+                byte = self._read(1)
+                if byte != b"\x03":
+                    self._typed += byte
+                elif not self.faults.is_deaf_to_ctrl_c:
+                    child.interrupt()
             if child.control in ready and child.output not in ready:
                 word, error = child.answer()
                 if word not in (b"B", b"N", b"I"):
@@ -317,7 +330,7 @@ class _Child:
         words = [board.flash, board.blocks, ask_read, answer_write, left]
         words += [facts["machine"], facts["flash_bytes"], facts["psram_bytes"], ".".join(map(str, facts["version"][:3]))]
         self._process = subprocess.Popen(
-            [mpy.launcher(64), "-X", "heapsize=8M", _CHILD] + [str(word) for word in words],
+            [_micropython(), "-X", "heapsize=8M", _CHILD] + [str(word) for word in words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -7,6 +7,7 @@ import shutil
 import time
 
 import pytest
+from mpremote.transport_serial import SerialTransport
 from repl_stand_in import Faults, StandIn
 
 from tools import ROOT, ToolError
@@ -208,6 +209,7 @@ def test_a_deploy_after_a_cut_finishes_the_work(version_1, flash):
 
 def test_a_reset_in_the_middle_is_told_and_harmless(version_1, flash, monkeypatch):
     monkeypatch.setattr(repl, "EXEC_TIMEOUT_S", 1)
+    monkeypatch.setattr(SerialTransport.read_until, "__defaults__", (1, None, None))
     shutil.copy(version_1, flash)
     with StandIn(flash, BLOCKS, Faults(reset_after_bytes=3000)) as board:
         with pytest.raises(BoardLost, match="try again"):

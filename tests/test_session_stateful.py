@@ -117,7 +117,8 @@ def to_finishing(world):
 
 
 WAYS = {
-    states.STANDBY: to_standby, states.OFFLINE: to_offline, states.CONNECTING: to_connecting, states.CALLING: to_calling,
+    states.STANDBY: to_standby, states.OFFLINE: to_offline, states.CONNECTING: to_connecting,
+    states.CALLING: to_calling,
     states.CALLING_TAIL: to_calling_tail, states.WAITING: to_waiting, states.IDLE: to_idle,
     states.LISTENING: to_listening, states.TAIL: to_tail, states.THINKING: to_thinking, states.SPEAKING: to_speaking,
     states.FINISHING: to_finishing,

@@ -21,8 +21,9 @@ RESERVED = (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
 payloads = st.one_of(
     st.binary(max_size=30),
     st.text(max_size=20).map(lambda text: text.encode()),
-    st.sampled_from((0, 1, 124, 125, 126, 127, 128, 700, 895, 896, 897, 1014, 1023, 1024, 1025, 2999, 3000, 3001, 65536))
-    .map(lambda n: bytes(i * 37 & 0x7F for i in range(n))),
+    st.sampled_from(
+        (0, 1, 124, 125, 126, 127, 128, 700, 895, 896, 897, 1014, 1023, 1024, 1025, 2999, 3000, 3001, 65536)
+    ).map(lambda n: bytes(i * 37 & 0x7F for i in range(n))),
 )  # fmt: skip
 # Without 1014 (Bad Gateway), which is registered and which the witness does not know.
 CODES = st.integers(0, 5100).filter(lambda code: code != 1014)
@@ -91,7 +92,9 @@ class Ears:
                 kind = protocol.next_event()
                 if not kind:
                     return
-                payload = b"" if kind == ws.TOO_BIG else bytes(protocol.buf[protocol.start : protocol.start + protocol.n])
+                payload = b""
+                if kind != ws.TOO_BIG:
+                    payload = bytes(protocol.buf[protocol.start : protocol.start + protocol.n])
                 if kind == ws.CLOSE:
                     self.is_closed = True
                     payload = (protocol.close_code, protocol.close_reason)
@@ -167,7 +170,10 @@ class SameBytes(RuleBasedStateMachine):
         self.is_over = self.ours.error is not None or self.ours.is_closed or bool(self.witness.error_code)
 
     @precondition(lambda self: not self.is_over and not self.open_opcode)
-    @rule(opcode=st.sampled_from((TEXT, BINARY)), payload=payloads, is_final=st.booleans(), form=st.integers(0, 2), sizes=cuts)
+    @rule(
+        opcode=st.sampled_from((TEXT, BINARY)), payload=payloads, is_final=st.booleans(), form=st.integers(0, 2),
+        sizes=cuts,
+    )  # fmt: skip
     def message(self, opcode, payload, is_final, form, sizes):
         if opcode == TEXT:
             payload = bytes(b & 0x7F for b in payload)  # the UTF-8 of text is not ours to check
@@ -205,8 +211,10 @@ class SameBytes(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.is_over)
     @rule(
-        first=st.sampled_from(("rsv", "opcode", "long control", "control in fragments", "mask", "continuation", "message",
-                               "half a close code", "an unknown close code", "huge", "highest bit")),
+        first=st.sampled_from((
+            "rsv", "opcode", "long control", "control in fragments", "mask", "continuation", "message",
+            "half a close code", "an unknown close code", "huge", "highest bit",
+        )),
         payload=st.binary(max_size=20), number=st.integers(0, 9), sizes=cuts,
     )  # fmt: skip
     def wrong(self, first, payload, number, sizes):

@@ -1,4 +1,4 @@
-"""`python -m tools.fuzz`: mutates what the parsers are given, guided by the lines it reaches, and keeps what breaks them.
+"""`python -m tools.fuzz`: mutates the input of the parsers, guided by the lines it reaches, and keeps what breaks them.
 
 The targets are those of tests/portable/fuzz_targets.py, the corpus lies in tests/corpus/, and `make test` replays it.
 An input that breaks a target is written there as crash-<hash>, one that reaches new lines as found-<hash> with --keep.
@@ -20,8 +20,10 @@ _WATCHED = ("json_scan.py", "json_strict.py", "ws_protocol.py", "coze.py", "turn
             "kernels_py.py", "kernels_host.py")  # fmt: skip
 _WORDS = {
     "json": [
-        b'{"event_type":"', b'"', b"\\", b'\\"', b"\\u0041", b"\\ud83d", b"{", b"}", b"[", b"]", b",", b":", b"null", b"true",
-        b"-1e9", b"12345678901234567890", b"\n", b"\n!\n", b'"data":{', b'"content":"', b'"chat_id":"', b'"id":"', b'"code":',
+        b'{"event_type":"', b'"', b"\\", b'\\"', b"\\u0041", b"\\ud83d", b"{", b"}", b"[", b"]", b",", b":", b"null",
+        b"true",
+        b"-1e9", b"12345678901234567890", b"\n", b"\n!\n", b'"data":{', b'"content":"', b'"chat_id":"', b'"id":"',
+        b'"code":',
         b'"detail":{"logid":"x"}', b"AAAA", b"AA==", b"AAA=", b"=", b"\xff", b"\xc3\xa9", b"conversation.audio.delta",
         b"conversation.chat.created", b"conversation.chat.completed", b"conversation.chat.canceled",
         b"conversation.chat.failed", b"conversation.chat.requires_action", b"conversation.audio.completed",
@@ -29,17 +31,24 @@ _WORDS = {
         b"input_audio_buffer.speech_stopped", b"chat.updated", b"error", b"conversation.audio.sentence_start",
     ],
     "ws": [
-        b"\x81\x00", b"\x82\x7e\x00\x05hello", b"\x01\x02ab", b"\x80\x00", b"\x00\x01x", b"\x89\x00", b"\x8a\x7d" + bytes(125),
-        b"\x88\x02\x03\xe8", b"\x88\x00", b"\x82\x7f" + bytes(6) + b"\x10\x00", b"\x82\x7e\x0f\xff", b"\x02\x7e\x04\x00",
-        b"HTTP/1.1 101 OK\r\n", b"HTTP/1.1 401 No\r\n", b"HTTP/1.1 100 Go on\r\n\r\n", b"\r\n\r\n", b"Content-Length: 5\r\n",
-        b"Transfer-Encoding: chunked\r\n", b"Upgrade: websocket\r\n", b"Connection: Upgrade\r\n", b"Sec-WebSocket-Accept: x",
+        b"\x81\x00", b"\x82\x7e\x00\x05hello", b"\x01\x02ab", b"\x80\x00", b"\x00\x01x", b"\x89\x00",
+        b"\x8a\x7d" + bytes(125),
+        b"\x88\x02\x03\xe8", b"\x88\x00", b"\x82\x7f" + bytes(6) + b"\x10\x00", b"\x82\x7e\x0f\xff",
+        b"\x02\x7e\x04\x00",
+        b"HTTP/1.1 101 OK\r\n", b"HTTP/1.1 401 No\r\n", b"HTTP/1.1 100 Go on\r\n\r\n", b"\r\n\r\n",
+        b"Content-Length: 5\r\n",
+        b"Transfer-Encoding: chunked\r\n", b"Upgrade: websocket\r\n", b"Connection: Upgrade\r\n",
+        b"Sec-WebSocket-Accept: x",
         b"\x81\x7e\x03\x80" + bytes(896), b"\x02\x7e\x03\xff" + bytes(1023),
     ],
     "config": [
-        b'{"bot_id":"7","token":"t"}', b'"', b"\\u0041", b"\\", b"{", b"}", b",", b":", b"[", b"]", b"1e400", b"-0", b"0.5",
-        b"999999999999999999999999", b"true", b"null", b"//", b"\xef\xbb\xbf", b"\xff", b"\xc0\x80", b"NaN", b"\n", b"\t",
+        b'{"bot_id":"7","token":"t"}', b'"', b"\\u0041", b"\\", b"{", b"}", b",", b":", b"[", b"]", b"1e400", b"-0",
+        b"0.5",
+        b"999999999999999999999999", b"true", b"null", b"//", b"\xef\xbb\xbf", b"\xff", b"\xc0\x80", b"NaN", b"\n",
+        b"\t",
         b'"mode":"free"', b'"ring_bytes":2048', b'"pacing_frames":0', b'"downlink_codec":"pcm"', b'"downlink_hz":24000',
-        b'"cloud_url":"ws://localhost/x"', b'"interrupt_keywords":["', b'"custom_variables":{"a":"', b'"watchdog_ms":5000',
+        b'"cloud_url":"ws://localhost/x"', b'"interrupt_keywords":["', b'"custom_variables":{"a":"',
+        b'"watchdog_ms":5000',
         b'"wifi_password":"', b'"token":"Bearer ',
     ],
 }  # fmt: skip
@@ -115,7 +124,8 @@ class Mutator:
 
     def _set(self, out, other):
         if out:
-            out[self._chance.randrange(len(out))] = self._chance.choice((0, 1, 0x7F, 0x80, 0xFF, self._chance.randrange(256)))
+            byte = self._chance.choice((0, 1, 0x7F, 0x80, 0xFF, self._chance.randrange(256)))
+            out[self._chance.randrange(len(out))] = byte
 
     def _drop(self, out, other):
         at = self._at(out)

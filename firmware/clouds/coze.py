@@ -100,8 +100,9 @@ class Coze:
     the audio is meant for, None when there is none.
 
     After receive() the fields of that event hold: `audio_buf`, `audio_at`, `audio_n` (AUDIO: where the decoded wire
-    bytes lie, in the message's buffer or in the ring's free room, from its tail on; until the next receive()), `text` and `is_final` (HEARD, SAID), `error` (FAILED, LINK_LOST), `tool_calls` ([(id, name, arguments)] for
-    TOOL_CALL), and `reply` (bytes to send, or None) for any event.
+    bytes lie until the next receive(), in the message's buffer or in the ring's free room), `text` and `is_final`
+    (HEARD, SAID), `error` (FAILED, LINK_LOST), `tool_calls` ([(id, name, arguments)] for TOOL_CALL), and `reply`
+    (bytes to send, or None) for any event.
     """
 
     def __init__(self, config, user_id="", ring=None):
@@ -214,7 +215,7 @@ class Coze:
         return ""
 
     def _decode_ahead(self, buf, at, end):
-        """Decode an ordinary audio event into the ring's free room. False: not ordinary, and nothing has happened.
+        """Decode an ordinary audio event into the ring's free room. False: not ordinary, and nothing else has happened.
 
         The walk stops where the content begins, decoding finds its end, and the walk goes on behind that. Left to the
         slow way is all that needs more: another event, a backslash, bad base64, a member that comes twice, no room in

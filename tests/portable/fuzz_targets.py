@@ -29,7 +29,7 @@ _CLOSE_CODES = (1002, 1007, 1009)
 
 
 def check_json(data):
-    """A connection's messages, one a line: through the ring and without it, in a buffer with and without room behind."""
+    """A connection's messages, one a line: through the ring and without it, with and without more behind each."""
     heard = _listen(data, None, b"")
     assert heard == _listen(data, None, b'"}}"'), "what stands behind a message was read"
     assert heard == _listen(data, byte_ring.ByteRing(3000), b""), "the ring changes what is heard"

@@ -31,7 +31,7 @@ def walked(kernel, buf, start, end):
 
 
 def spans(text, pad=b"\xff\x22{"):
-    """Scan `text` in the middle of a buffer full of traps, with every kernel; returns the verdict and the found texts."""
+    """Scan `text` in the midst of traps, with every kernel; returns the verdict and the texts that were found."""
     text = text if isinstance(text, bytes) else text.encode()
     for at in range(4):
         buf = bytearray(bytes(at) + pad + text + pad)

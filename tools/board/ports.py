@@ -147,16 +147,17 @@ def _denied(port):
 
 def _holder(port):
     """Name and process id of the program that has the port open, on Linux and among our own; else ""."""
+    wanted = os.path.realpath(port)
     try:
-        wanted = os.path.realpath(port)
-        for process in os.listdir("/proc"):
-            folder = "/proc/%s/fd" % process
-            if not process.isdigit() or int(process) == os.getpid() or not os.access(folder, os.R_OK):
-                continue
-            for number in os.listdir(folder):
-                if os.path.realpath(folder + "/" + number) == wanted:
-                    with open("/proc/%s/comm" % process, encoding="utf-8", errors="replace") as file:
-                        return "%s (process %s)" % (file.read().strip(), process)
+        processes = [name for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
     except OSError:
-        pass
+        return ""
+    for process in processes:
+        folder = "/proc/%s/fd/" % process
+        try:
+            if any(os.readlink(folder + number) == wanted for number in os.listdir(folder)):
+                with open("/proc/%s/comm" % process, encoding="utf-8", errors="replace") as file:
+                    return "%s (process %s)" % (file.read().strip(), process)
+        except OSError:
+            continue  # not ours to look into, or gone meanwhile
     return ""

@@ -124,7 +124,7 @@ class Proxy:
         self._end_all(True)
 
     def forget(self):
-        """Every connection is half-open: the cloud's end is gone, the speaker's lives and nothing is ever heard on it."""
+        """Every connection is half-open: the cloud's end is gone, the speaker's lives and hears nothing ever more."""
         for task, pair in list(self._pairs.items()):
             self._pairs[task] = [pair[0]]
             task.cancel()

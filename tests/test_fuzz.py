@@ -1,0 +1,47 @@
+"""The fuzzer finds a planted fault, keeps the input, and is done when its time is."""
+
+import json_strict
+import pytest
+
+from tools import ToolError, fuzz
+
+
+class Planted:
+    """Targets in the place of ours: one breaks on what only a guided search comes upon soon."""
+
+    @staticmethod
+    def check(data):
+        try:
+            value = json_strict.loads(data)
+        except json_strict.JSONError:
+            return
+        assert not isinstance(value, dict) or "\x07" not in value, "planted"
+
+    TARGETS = {"config": check}
+    ONCE = {"config": check}
+
+
+def test_a_planted_fault_is_found_and_its_input_kept_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(fuzz, "CORPUS", str(tmp_path))
+    monkeypatch.setattr(fuzz, "targets", lambda: Planted)
+    monkeypatch.setitem(fuzz._WORDS, "config", [b'"\\u0007":', b"1,", b"{", b"}"])
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "seed").write_bytes(b'{"a": 1}')
+    search = fuzz.Fuzz("config", 1, keeps=True)
+    search.begin()
+    for _ in range(40):
+        search.run(0.25)
+        if search.crashes:
+            break
+    ((file, text),) = search.crashes
+    assert "planted" in text and file.startswith("crash-")
+    with pytest.raises(AssertionError, match="planted"):
+        Planted.check((tmp_path / "config" / file).read_bytes())
+    found = [path for path in (tmp_path / "config").iterdir() if path.name.startswith("found-")]
+    assert found, "inputs that reach new lines are kept when that is wanted"
+
+
+def test_without_a_corpus_there_is_nothing_to_mutate(tmp_path, monkeypatch):
+    monkeypatch.setattr(fuzz, "CORPUS", str(tmp_path))
+    with pytest.raises(ToolError, match="holds no input"):
+        fuzz.Fuzz("ws", 1, keeps=False).begin()
