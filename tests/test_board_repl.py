@@ -145,7 +145,7 @@ def qemu(firmware):
 
 @pytest.fixture
 def board(tmp_path):
-    with StandIn(tmp_path / "flash", blocks=64) as stand_in:
+    with StandIn(tmp_path / "flash", blocks=24) as stand_in:
         yield stand_in
 
 
@@ -166,6 +166,14 @@ try:
 except KeyboardInterrupt:
     print('ends in order')
 """
+
+
+def said(board, text, times):
+    """Return when the board has said `text` so many times."""
+    end_s = time.monotonic() + 10
+    while board.seen.count(text) < times:
+        assert time.monotonic() < end_s, board.seen
+        time.sleep(0.005)
 
 
 def test_code_runs_and_says_what_it_printed(board):
@@ -215,7 +223,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_remains(board):
     with Repl(board.port) as repl:
         repl.write_file("/file", b"old")
         with pytest.raises(BoardError, match="disk is full") as caught:
-            repl.write_file("/file", os.urandom(64 * 4096))
+            repl.write_file("/file", os.urandom(24 * 4096))
         assert caught.value.number == 28
         assert repl.read_file("/file") == b"old" and repl.listdir() == ["file"]
 
@@ -224,9 +232,11 @@ def test_a_running_application_is_ended_in_order_and_starts_again_at_a_reset(boa
     with Repl(board.port) as repl:
         repl.write_file("/main.py", LOOP)
         repl.reset()
+    said(board, b"running", 1)
     with Repl(board.port) as repl:
         assert b"running\r\nends in order\r\n" in board.seen
         repl.reset()
+    said(board, b"running", 2)
     with Repl(board.port, fresh=True) as repl:
         assert board.seen.count(b"ends in order") == 2
         assert repl.eval("'LOOP' in globals()") is False
@@ -266,6 +276,7 @@ def test_a_board_that_only_chatters_is_told_with_its_words(tmp_path, monkeypatch
         with Repl(board.port) as repl:
             repl.write_file("/main.py", LOOP)
             repl.reset()
+        said(board, b"running", 1)
         with pytest.raises(ToolError, match="no MicroPython prompt.*running"), Repl(board.port):
             pass
 

@@ -18,11 +18,11 @@ PRESS = [[0, 1], [40, 0]]
 BOARD = 'BOARD = {"button": {"pin": %s, "active_low": %s, "pull_up": True}, "led": {"pin": 9, "count": 1}}\n'
 
 
-@pytest.fixture(scope="module", params=["cpython", "micropython", "micropython32"])
+@pytest.fixture(scope="module", params=["cpython", "micropython32"])
 def interpreter(request):
     if request.param == "cpython":
         return [sys.executable]
-    return [mpy.launcher(64 if request.param == "micropython" else 32)]
+    return [mpy.launcher(32)]
 
 
 class Chip:

@@ -271,3 +271,23 @@ def test_the_port_of_a_chip_is_read_byte_by_byte_without_waiting(bits):
         assert child.wait(10) == 0
     finally:
         child.kill()
+
+
+async def restart_and_stop(host):
+    await host.report("unprovisioned")
+    assert (await host.ask("status"))["state"] == "unprovisioned"
+    assert (await host.ask("volume", percent=10))["ok"] is False, "there is no sound yet"
+    assert (await host.ask("set", values={"wifi_ssid": "pipit-sim"}))["missing"] == ["bot_id", "token"]
+    assert (await host.ask("restart"))["ok"]
+    assert (await host.report("stop"))["text"] == "restarted by the host"
+    await host.report("unprovisioned")
+    assert (await host.ask("config"))["config"]["wifi_ssid"] == "pipit-sim"
+    host.send(b"\x03")
+    await host.report("stop")
+
+
+@pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
+def test_a_board_that_is_not_set_up_is_restarted_and_stopped(interpreter):
+    result = asyncio.run(play(restart_and_stop, interpreter, is_blank=True))
+    assert result.exit_code == 0 and result.run["is_ctrl_c_taken"] is False, result.why()
+    assert result.run["led"][-1][1:] == [[0, 0, 0]]

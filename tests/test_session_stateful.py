@@ -359,7 +359,7 @@ def life(mode_):
     ThisLife.__name__ = "Life_" + mode_
     test = ThisLife.TestCase
     test.settings = settings(
-        max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
     )
     return test
 

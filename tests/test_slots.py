@@ -14,11 +14,11 @@ MAIN = os.path.join(ROOT, "main.py")
 WORKS = "def main(slot=None):\n    print('started', slot)\n    return %d\n"
 
 
-@pytest.fixture(scope="module", params=["cpython", "micropython", "micropython32"])
+@pytest.fixture(scope="module", params=["cpython", "micropython32"])
 def interpreter(request):
     if request.param == "cpython":
         return [sys.executable]
-    return [mpy.launcher(64 if request.param == "micropython" else 32)]
+    return [mpy.launcher(32)]
 
 
 class Board:

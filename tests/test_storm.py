@@ -70,13 +70,13 @@ def test_the_same_seed_gives_the_same_bytes_and_trace(seed, plan):
     digests = set()
     for hash_seed in ("0", "4711"):
         done = subprocess.run(
-            [sys.executable, "-c", _DIGEST % (seed, plan, 1.5)], cwd=ROOT, check=True, capture_output=True, text=True,
+            [sys.executable, "-c", _DIGEST % (seed, plan, 1.1)], cwd=ROOT, check=True, capture_output=True, text=True,
             env=dict(os.environ, PYTHONHASHSEED=hash_seed, PYTHONPATH=os.pathsep.join((ROOT, os.path.join(ROOT, "lib")))),
         )  # fmt: skip
         digests.add(done.stdout)
-    digests.add(jobs.play(Job(seed, plan, 1.5), False).digest + "\n")
+    digests.add(jobs.play(Job(seed, plan, 1.1), False).digest + "\n")
     assert len(digests) == 1
-    assert jobs.play(Job(seed + 1, plan, 1.5), False).digest + "\n" not in digests
+    assert jobs.play(Job(seed + 1, plan, 1.1), False).digest + "\n" not in digests
 
 
 # Plans
@@ -98,7 +98,7 @@ def test_a_fault_is_written_and_read_back():
 
 @pytest.mark.parametrize("seed, plan", [(3, "network"), (5, "cloud"), (11, "device"), (21, "all")])
 def test_a_storm_of_each_group(seed, plan):
-    assert clean(Job(seed, plan, 2.0)).counts["turns"] > 3
+    assert clean(Job(seed, plan, 1.5)).counts["turns"] > 3
 
 
 # Each once broke a promise; the closing note of the issue says which and why.
@@ -129,6 +129,9 @@ def test_a_connection_that_the_network_forgot_is_known_within_half_a_minute():
 # Shrinking and the command line
 
 
+_play = jobs.play
+
+
 def _late_mutant(job):
     """A speaker that does not stop when interrupted, but only where packets are split: one fault matters."""
 
@@ -137,7 +140,7 @@ def _late_mutant(job):
         plain = player._restart
         player._restart = lambda: None if run.network.weather.is_split else plain()
 
-    return jobs.play(job, False, prepare)
+    return _play(job, False, prepare)
 
 
 def test_a_failing_plan_is_shrunk_to_the_fault_that_matters():
@@ -152,7 +155,8 @@ def test_a_failing_plan_is_shrunk_to_the_fault_that_matters():
     assert small.job.minutes < 1.5 and small.violation[1] == 2
 
 
-def test_the_command_line_replays_tells_and_reports(tmp_path, capsys):
+def test_the_command_line_replays_tells_and_reports(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(jobs, "DUPLEX_MINUTES", 0.3)
     page = tmp_path / "storm.html"
     arguments = ["--seed", "3", "--runs", "1", "--minutes", "1", "--jobs", "1", "--plan", "stall+late_audio"]
     assert cli.run_cli(arguments + ["--report", str(page)]) == 0

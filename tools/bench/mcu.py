@@ -159,7 +159,7 @@ class Row:
 
 
 _PCM_OUT = ("copy 640", "base64 message 640")
-_G711_OUT = ("decimate 320", "A-law encode 160", "copy 160", "base64 message 160")
+_G711_OUT = ("decimate 320", "A-law encode 160", "base64 message 160")
 _LEVEL = ("gain 4 and level 320",)
 ROWS = (
     Row("uplink PCM 16 kHz", _UP, "up('pcm', 0)", _PCM_OUT, 40_000),

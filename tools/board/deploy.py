@@ -279,7 +279,7 @@ if _t:
 def _hashes(board, folder):
     """{path: (bytes, sha256)} of every file below a folder, computed on the board."""
     found = {}
-    for line in board.exec(_HASHES % (folder, folder), timeout_s=30, doing="checking " + folder).splitlines():
+    for line in board.exec(_HASHES % (folder, folder), doing="checking " + folder).splitlines():
         path, size, digest = line.rsplit(" ", 2)
         found[path[1:-1]] = (int(size), digest)
     return found
@@ -297,7 +297,7 @@ with open(%r,'rb') as f:
 
 
 def _copy(board, source, target):
-    board.exec(_COPY % (source, target), timeout_s=30, doing="copying to " + target)
+    board.exec(_COPY % (source, target), doing="copying to " + target)
 
 
 def _verify(board, folder, built):

@@ -256,10 +256,10 @@ class Repl:
             self.exec("from binascii import a2b_base64 as _b\n_f=open(%r,'wb')" % new, doing=doing)
             for start in range(0, len(data), _CHUNK_BYTES):
                 piece = data[start : start + _CHUNK_BYTES]
-                self.exec("_f.write(_b(%r))" % base64.b64encode(piece), timeout_s=20, doing=doing)
+                self.exec("_f.write(_b(%r))" % base64.b64encode(piece), doing=doing)
                 if on_bytes:
                     on_bytes(len(piece))
-            self.exec("_f.close()\n" + _RENAME % (new, path, path, new, path), timeout_s=20, doing=doing)
+            self.exec("_f.close()\n" + _RENAME % (new, path, path, new, path), doing=doing)
         except BoardError:
             with contextlib.suppress(ToolError):
                 self.exec("_f.close()\nimport os\nos.remove(%r)" % new)

@@ -14,6 +14,6 @@
 The same seed gives the same bytes and the same trace on any machine.
 """
 
-from tools.storm.standins import install
+from tools.storm import standins
 
-install()
+standins.install()

@@ -8,7 +8,7 @@ import sys
 
 from tools import ROOT
 
-_FOLDERS = (os.path.join(ROOT, "tools", "sim", "standins"), os.path.join(ROOT, "tools", "sim"), os.path.join(ROOT, "lib"))
+_FOLDERS = [os.path.join(ROOT, *place) for place in (("tools", "sim", "standins"), ("tools", "sim"), ("lib",))]
 
 
 def install():
@@ -16,6 +16,9 @@ def install():
     for folder in reversed(_FOLDERS):
         if folder not in sys.path:
             sys.path.insert(0, folder)
+    from tools.storm import fast_kernels
+
+    fast_kernels.install()
 
 
 def fresh(world):

@@ -125,19 +125,19 @@ class Down:
         from firmware.audio import codec, gate, intake, player
         from firmware.clouds import coze
 
+        self.protocol = ws_protocol.WSProtocol(4224, 65536)  # the heap is small: large blocks first, and no larger
         self.audio = tone(1440, 137) if codec_name == "pcm" else tone(240, 137)
         self.wire = delta.message(self.audio, 4)
         n = len(self.wire) - 4
         self.wire[:4] = bytes([0x81, 126, n >> 8, n & 0xFF])
         down = codec.downlink(codec_name, 24000)
         self.player = player.Player(
-            Speaker(down.rate_hz), 4096, down, 0, Ports, trace.Trace(Clock.ticks_ms, 8), gate.Gate(True, 0)
+            Speaker(down.rate_hz), 3072, down, 0, Ports, trace.Trace(Clock.ticks_ms, 8), gate.Gate(True, 0)
         )
         self.ring = self.player.ring
         self.intake = intake.Intake(self.player, 2000, Ports)
         self.intake.begin()
         self.coze = coze.Coze(Config, "", self.ring)
-        self.protocol = ws_protocol.WSProtocol(4608, 65536)
         self.protocol.handshake("x", "/", {}, bytes(16))
         answer = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
         answer += self.protocol._accept.encode() + b"\r\n\r\n"
