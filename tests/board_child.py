@@ -1,9 +1,9 @@
 """Runs on a real MicroPython, behind tests/repl_stand_in.py: the chip that executes what the board is asked to.
 
 Arguments: flash file, blocks, number of the pipe with questions, of the pipe for answers, writes until the power goes,
-machine text, flash bytes, PSRAM bytes, version. A question is a letter (C code, F file), a length, a text; an answer a
-letter (B begun, N and I no interrupts and interrupts again, S synchronised, D done, E exited, R reset, X power gone), the number of the question, the writes so far, a length, the
-text of the error.
+machine text, flash bytes, PSRAM bytes, version. A question is a letter (C code, F file), a length, a text, or S alone;
+an answer a letter (B begun, N no interrupts from now on, I interrupts again, S synchronised, D done, E exited, R reset,
+X power gone), the number of the question, the writes so far, a length, the text of the error.
 """
 
 import io
@@ -100,7 +100,7 @@ class Esp32:
 
     @staticmethod
     def idf_heap_info(kind):
-        """(total, free, largest, smallest ever) of each region: two of internal RAM, and the PSRAM when there is one."""
+        """(total, free, largest, smallest ever) of each region: two of the chip's RAM, and the PSRAM if there is any."""
         regions = [(277304, 90000, 65536, 80000), (22308, 20000, 19000, 20000)]
         psram = int(sys.argv[8])
         if psram:
@@ -193,8 +193,8 @@ def execute(kind, text):
     return "D", ""
 
 
-# A Ctrl-C that comes just as the code ends is raised here, at the wait for the next question or the sending of an answer.
-# That is then sent again; the stand-in knows by the number that it has it already. And the stand-in asks S until it is
+# A Ctrl-C that comes just as the code ends is raised here, at the wait for the next question or the sending of an
+# answer. That is then sent again; the stand-in knows by the number that it has it already. And the stand-in asks S until it is
 # answered before it asks the next question, which then no late Ctrl-C can eat.
 number = 0
 result = "D", ""

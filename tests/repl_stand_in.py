@@ -328,7 +328,8 @@ class _Child:
         cut = board.faults.cut_after_writes
         left = 1 << 30 if cut is None else max(0, cut - board.writes)
         words = [board.flash, board.blocks, ask_read, answer_write, left]
-        words += [facts["machine"], facts["flash_bytes"], facts["psram_bytes"], ".".join(map(str, facts["version"][:3]))]
+        words += [facts["machine"], facts["flash_bytes"], facts["psram_bytes"]]
+        words.append(".".join(map(str, facts["version"][:3])))
         self._process = subprocess.Popen(
             [_micropython(), "-X", "heapsize=8M", _CHILD] + [str(word) for word in words],
             stdin=subprocess.DEVNULL,

@@ -78,7 +78,7 @@ def test_a_whole_image_says_what_it_is():
         (b"UF2\n" + b"\0" * 600, "x.bin", "UF2"),
         (micropython(version=b"v1.23.0"), "x.bin", "1.23; the speaker needs 1.24"),
         (micropython().replace(b"MicroPython v", b"CircuitPy  v"), "x.bin", "damaged"),
-        (program(b"something else").ljust(0x8000, b"\xff") + table(ROWS) + b"\xff" * 0x8000, "x.bin", "cut short|before"),
+        (program(b"no program").ljust(0x8000, b"\xff") + table(ROWS) + b"\xff" * 0x8000, "x.bin", "cut short|before"),
         (micropython()[:0x8000], "x.bin", "no partition table"),
     ],
 )

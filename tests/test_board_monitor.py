@@ -62,7 +62,10 @@ def test_no_byte_of_a_board_drives_the_terminal(data):
         assert all(letter.isprintable() or letter == "\t" for letter in text)
 
 
-@given(st.dictionaries(st.text(max_size=8), st.text(max_size=20) | st.integers() | st.lists(st.text(max_size=9)), max_size=4))
+VALUES = st.text(max_size=20) | st.integers() | st.lists(st.text(max_size=9))
+
+
+@given(st.dictionaries(st.text(max_size=8), VALUES, max_size=4))
 def test_no_report_of_a_board_drives_the_terminal(fields):
     for kind in ("turn", "trace", "state", "error", "said", "\x1b[2J"):
         text = monitor.words(json.dumps(dict(fields, kind=kind)).encode()).plain
@@ -128,7 +131,8 @@ def test_a_line_without_an_end_is_cut(tmp_path, monkeypatch):
 
 def test_the_file_holds_the_bytes_as_they_came(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(monitor.ports, "choose_port", lambda name: name)
-    monkeypatch.setattr(monitor, "read_lines", lambda port, note: iter([b'{"kind": "state", "state": "idle"}', b"\x1b[2J\xff"]))
+    said = [b'{"kind": "state", "state": "idle"}', b"\x1b[2J\xff"]
+    monkeypatch.setattr(monitor, "read_lines", lambda port, note: iter(said))
     assert monitor.run_cli(["--port", "x", "--save", str(tmp_path / "log")]) == 0
     assert (tmp_path / "log").read_bytes() == b'{"kind": "state", "state": "idle"}\n\x1b[2J\xff\n'
     assert "\x1b[2J" not in capsys.readouterr().out

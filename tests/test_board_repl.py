@@ -27,7 +27,8 @@ from tools.board import ports, repl as repl_module  # noqa: E402
 from tools.board.repl import BoardError, BoardLost, Repl  # noqa: E402
 
 RECORDED = os.path.join(HERE, "board_qemu_dialogue.json")
-_LONG = "total = 0\n" + "".join("total += %d  # a line of a program that fills several windows\n" % i for i in range(12))
+_LONG = "total = 0\n"
+_LONG += "".join("total += %d  # a line of a program that fills several windows\n" % i for i in range(12))
 _LONG += "print(total)\n"
 
 # Name of a step, the bytes that are sent, what the answer to it ends with. "paste:" sends with the flow control.
@@ -274,7 +275,7 @@ def test_a_board_that_only_chatters_is_told_with_its_words(tmp_path, monkeypatch
     monkeypatch.setattr(repl_module, "INTERRUPT_TIMEOUT_S", 0.6)
     with StandIn(tmp_path / "flash", 64, Faults(is_deaf_to_ctrl_c=True)) as board:
         with Repl(board.port) as repl:
-            repl.write_file("/main.py", LOOP)
+            repl.write_file("/main.py", b"import time\nwhile True:\n  print('running')\n  time.sleep_ms(20)\n")
             repl.reset()
         said(board, b"running", 1)
         with pytest.raises(ToolError, match="no MicroPython prompt.*running"), Repl(board.port):

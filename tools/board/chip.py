@@ -18,11 +18,12 @@ the chip at %s does not answer in its loader (%s).
   - Close every program that uses the port, and use a data cable without a hub."""
 # eFuse field of the package's PSRAM; the 8 and 16 MB packages of the S3 are octal, the small ones quad (datasheet, R8,
 # R16 and R2 variants).
-_PSRAM = {0: (0, None), 1: (8, esp_image.OCTAL), 2: (2, esp_image.QUAD), 3: (16, esp_image.OCTAL), 4: (4, esp_image.QUAD)}
+_PSRAM = {0: (0, None), 1: (8, esp_image.OCTAL), 2: (2, esp_image.QUAD)}
+_PSRAM.update({3: (16, esp_image.OCTAL), 4: (4, esp_image.QUAD)})
 
 
 class Chip:
-    """name, flash_bytes (None: unknown), psram_mb, psram (OCTAL, QUAD, None: none in the package), loader (esptool's)."""
+    """name, flash_bytes (None: unknown), psram_mb, psram (OCTAL, QUAD, None: none in the package), esptool's loader."""
 
     def __init__(self, loader, name, flash_bytes, psram_mb, psram):
         self.loader = loader
@@ -82,7 +83,8 @@ def connect(port, attempts=5, baud_hz=FLASH_BAUD_HZ, say=print, on_progress=lamb
     _QUIET.use(say, on_progress)
     is_pty = port.startswith("/dev/pts/")  # has no lines to reset a chip with
     try:
-        loader = cmds.detect_chip(port, connect_mode="no-reset" if is_pty else "default-reset", connect_attempts=attempts)
+        mode = "no-reset" if is_pty else "default-reset"
+        loader = cmds.detect_chip(port, connect_mode=mode, connect_attempts=attempts)
     except (FatalError, OSError, serial.SerialException) as error:
         raise ToolError(LOADER_TEXT % (port, str(error).splitlines()[0])) from None
     try:

@@ -239,12 +239,13 @@ def _check_room(board, built, plan, there, loose):
     # twice for a moment. What lies in the slot and is not kept gives its room back.
     folders = {path.rpartition("/")[0] for path in built.files}
     need = sum(_blocks(len(built.files[path])) for path in plan.copy + plan.send)
-    need += 2 * len(folders) + _blocks(len(built.manifest_bytes())) + 4 + sum(_blocks(len(data)) for data in loose.values())
+    need += 2 * len(folders) + _blocks(len(built.manifest_bytes())) + 4
+    need += sum(_blocks(len(data)) for data in loose.values())
     back = sum(_blocks(size) for path, (size, _) in there.items() if path not in plan.keep)
     if need * BLOCK_BYTES > free + back * BLOCK_BYTES:
         text = (
-            "the board's disk is too small: %d KB are needed, %d KB of %d KB are free. Nothing was changed. Remove files"
-            " of your own from it; a board with 4 MB of flash has 2 MB of disk, enough for both slots"
+            "the board's disk is too small: %d KB are needed, %d KB of %d KB are free. Nothing was changed. Remove"
+            " files of your own from it; a board with 4 MB of flash has 2 MB of disk, enough for both slots"
         )
         raise ToolError(text % (need * 4, (free + back * BLOCK_BYTES) // 1024, total // 1024))
 
@@ -335,7 +336,8 @@ def install_package(board, package):
         with board.guard("installing " + package):
             do_mip(state, words)
     except CommandError as error:
-        raise ToolError("%s cannot be installed: %s; --lib FOLDER takes a copy from a folder" % (package, error)) from None
+        text = "%s cannot be installed: %s; --lib FOLDER takes a copy from a folder"
+        raise ToolError(text % (package, error)) from None
 
 
 # -- the trial
@@ -364,7 +366,7 @@ def wait_for_trial(said, slot, on_line=None):
             return Trial(True, "confirmed: slot %s is the good one from now on" % slot)
         if kind == "slot" and report.get("slot") != slot:
             why = ": " + last_error if last_error else ""
-            text = "the new application did not come to rest in %d starts%s. The board runs the one before again (slot %s)"
+            text = "the new application did not come to rest in %d starts%s. The one before runs again (slot %s)"
             return Trial(False, text % (starts, why, printable(str(report.get("slot")))))
         if kind == "slot":
             starts += 1

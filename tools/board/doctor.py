@@ -112,7 +112,8 @@ def examine(port):
 
 
 def psram_bytes(regions):
-    """PSRAM from the sizes of the heap's regions: one that no RAM of the chip has room for, up to the next power of two."""
+    """Bytes of PSRAM, from the sizes of the heap's regions: one that is larger than the chip's own RAM, rounded up to
+    the next power of two."""
     largest = max(regions, default=0)
     if largest < _PSRAM_FLOOR_BYTES:
         return 0
@@ -138,7 +139,8 @@ def _settings(board):
 
 
 def _roots(board):
-    return len([name for name in board.listdir("/tls_roots") if name.endswith(".der")]) if board.exists("/tls_roots") else 0
+    names = board.listdir("/tls_roots") if board.exists("/tls_roots") else []
+    return len([name for name in names if name.endswith(".der")])
 
 
 def next_step(facts):

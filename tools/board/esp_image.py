@@ -75,7 +75,8 @@ def _check_chip(data, name):
         raise ToolError("%s is %s; %s" % (name, what, WHERE_TEXT))
     chip = struct.unpack_from("<H", data, 12)[0]
     if chip != CHIP_ID:
-        raise ToolError("%s is for the %s, not the ESP32-S3; %s" % (name, _CHIPS.get(chip, "chip %d" % chip), WHERE_TEXT))
+        other = _CHIPS.get(chip, "chip %d" % chip)
+        raise ToolError("%s is for the %s, not the ESP32-S3; %s" % (name, other, WHERE_TEXT))
 
 
 def _check_part(data, offset, what, name):

@@ -92,7 +92,7 @@ def _files(options, image, flash_bytes):
         with open(options.filesystem, "rb") as file:
             data = file.read()
         if len(data) != size:
-            text = "%s has %d KB, this MicroPython on this chip wants %d KB: build it again with `python -m tools image`"
+            text = "%s has %d KB, MicroPython on this chip wants %d KB: build it again with `python -m tools image`"
             raise ToolError(text % (options.filesystem, len(data) // 1024, size // 1024))
         parts.append((offset, data, options.filesystem))
     return parts

@@ -37,7 +37,8 @@ def run_cli(arguments):
     with open(options.out, "wb") as file:
         file.write(data)
     print(tree.table(built.rows, options.sizes))
-    print("%s: version %s, %d KB for address 0x%x (%s)" % (options.out, built.version, size // 1024, offset, image.name))
+    facts = (options.out, built.version, size // 1024, offset, image.name)
+    print("%s: version %s, %d KB for address 0x%x (%s)" % facts)
     if config is None:
         print("no settings in it: `python -m tools provision` brings them over USB")
     print("write it with MicroPython:  python -m tools flash %s --filesystem %s" % (options.micropython, options.out))
@@ -134,8 +135,8 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--micropython", required=True, metavar="IMAGE", help="the MicroPython image it will lie beside: file or folder")
-    add("--flash-size", metavar="SIZE", help="the chip's flash, 16MB for a module N16R8; for images without a vfs partition")
+    add("--micropython", required=True, metavar="IMAGE", help="the MicroPython image beside it: file or folder")
+    add("--flash-size", metavar="SIZE", help="the chip's flash, 16MB for N16R8; where the image does not fix the size")
     add("--out", default="pipit.lfs", metavar="FILE", help="where to write it (default: %(default)s)")
     add("--config", metavar="FILE", help="settings to put in, without token and Wi-Fi password")
     add("--with-secrets", action="store_true", help="the token and the password as well")

@@ -55,8 +55,8 @@ def read(image):
 def file_system(table, flash_bytes):
     """(offset, size) of MicroPython's file system on a chip with flash_bytes of flash, None: not known.
 
-    Images up to MicroPython 1.27 name a partition "vfs"; later ones name none and take, at the start, all flash behind
-    the last partition (ports/esp32/main.c), so that its size depends on the chip.
+    Older images name a partition "vfs"; newer ones may name none and take, at the start, all flash behind the last
+    partition (ports/esp32/main.c), so that its size depends on the chip.
     """
     for partition in table:
         if partition.name == "ffat":
@@ -71,5 +71,6 @@ def file_system(table, flash_bytes):
         raise ToolError(text + " (`python -m tools doctor` tells it)")
     offset = max(partition.end for partition in table)
     if offset >= flash_bytes:
-        raise ToolError("the image needs %d MB and leaves no room for files on %d MB" % (offset >> 20, flash_bytes >> 20))
+        text = "the image needs %d MB and leaves no room for files on %d MB"
+        raise ToolError(text % (offset >> 20, flash_bytes >> 20))
     return offset, flash_bytes - offset

@@ -157,7 +157,7 @@ class Repl:
     # -- running code
 
     def exec(self, code, timeout_s=None, doing="running code", on_output=None):
-        """What `code` printed, as text. timeout_s: longest silence (default: 10); on_output(bytes) is told each byte as it comes.
+        """What `code` printed, as text. timeout_s: longest silence (default: 10); on_output(bytes) is told each byte.
 
         Raises BoardError when the code raised, BoardLost when the board no longer answers.
         """
@@ -206,7 +206,10 @@ class Repl:
 
     def size(self, path):
         """Size of a file in bytes, -1 for a folder, None when there is no such thing."""
-        code = "import os\ntry:\n s=os.stat(%r)\n print(-1 if s[0]&0x4000 else s[6])\nexcept OSError as e:\n print('no',e.errno)"
+        code = (
+            "import os\ntry:\n s=os.stat(%r)\n print(-1 if s[0]&0x4000 else s[6])\n"
+            "except OSError as e:\n print('no',e.errno)"
+        )
         words = self.exec(code % path, doing="looking for " + path).split()
         if words[0] != "no":
             return int(words[0])
@@ -297,7 +300,8 @@ def _board_error(traceback, doing):
     last = traceback.strip().splitlines()[-1] if traceback.strip() else "no reason given"
     error = BoardError("the board failed at %s: %s" % (doing, last), traceback)
     if error.number == 28:
-        return BoardError("the board's disk is full (%s); `python -m tools doctor` shows what is on it" % doing, traceback)
+        text = "the board's disk is full (%s); `python -m tools doctor` shows what is on it"
+        return BoardError(text % doing, traceback)
     if error.number == 2:
         return BoardError("no such file on the board (%s)" % doing, traceback)
     return error
@@ -306,5 +310,6 @@ def _board_error(traceback, doing):
 def printable(text, keep=""):
     """Text from a board with its control characters as escapes: as they are they could drive a terminal."""
     return "".join(
-        letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode() for letter in text
+        letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode()
+        for letter in text
     )

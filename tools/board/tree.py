@@ -106,7 +106,8 @@ def _libraries(lib_folder, folder, arch):
         files["lib/" + _compiled(file)] = _read(os.path.join(target, _compiled(file)))
         rows.append(("lib/" + _slashes(file), source_bytes, mpy_bytes))
     if not files:
-        raise ToolError("%s holds no .py or .mpy file: --lib takes the folder that would be /lib on the board" % lib_folder)
+        text = "%s holds no .py or .mpy file: --lib takes the folder that would be /lib on the board"
+        raise ToolError(text % lib_folder)
     return files, rows
 
 

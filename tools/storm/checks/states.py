@@ -8,7 +8,7 @@ from . import Check
 
 _SLACK_MS = 500
 RECOVERY_MS = 30_000
-_ANSWER_MS = 14_000  # a question asked so long before the end has its answer by then
+_ANSWER_MS = 8000  # a question asked so long before the end, and the length of an answer, has been answered by then
 
 
 class States(Check):
@@ -96,6 +96,7 @@ class States(Check):
         if run.calm_from_ms is None:
             return
         least_ms = run.calm_from_ms + RECOVERY_MS
-        asked = [t for t in run.person.questions if least_ms <= t <= run.clock.now_ms - _ANSWER_MS]
+        latest_ms = run.clock.now_ms - _ANSWER_MS - run.stage.answer_ms[1]
+        asked = [t for t in run.person.questions if least_ms <= t <= latest_ms]
         if asked and not any(turn["outcome"] == "answered" and turn["t_ms"] >= asked[0] for turn in run.turns):
             self.violate("no question asked later than 30 s after the last fault was answered")
