@@ -168,10 +168,10 @@ def test_the_command_line_replays_tells_and_reports(tmp_path, capsys, monkeypatc
 def test_a_broken_promise_prints_a_line_that_replays_it(monkeypatch, capsys):
     monkeypatch.setattr(jobs, "play", lambda job, *options: _late_mutant(job))
     monkeypatch.setattr(cli, "_rows", lambda tally, took_s, args: tally.rows())
-    arguments = ["--seed", "3", "--runs", "1", "--minutes", "1", "--jobs", "1", "--no-shrink"]
+    arguments = ["--seed", "4", "--runs", "1", "--minutes", "1", "--jobs", "1", "--no-shrink"]
     assert cli.run_cli(arguments + ["--faults", "split@4000:for_ms=50000"]) == 1
     told = capsys.readouterr().out
-    assert "promise 2 is broken" in told and 'replay: python -m tools storm --seed 3' in told
+    assert "promise 2 is broken" in told and 'replay: python -m tools storm --seed 4' in told
     assert '--faults "split@4000:for_ms=50000"' in told
 
 
