@@ -112,8 +112,8 @@ def hold(path):
     """The dialogue with whoever is behind the pseudo terminal: {step: what it sent}."""
     wire = Wire(path)
     try:
-        wire.send(b"\r\x03\x02")
-        wire.until(b">>> ")
+        wire.send(b"\r\x03\x02print('re' + 'ady')\r")
+        wire.until(b"ready\r\n>>> ")  # not the banner of one that is just starting
         heard = {}
         for name, said, ending in DIALOGUE:
             if said[0] == "paste:":

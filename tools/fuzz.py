@@ -186,9 +186,13 @@ class Fuzz:
     def run(self, seconds):
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
-            pool = self._pool
-            data = pool[-1] if self._chance.random() < 0.2 else self._chance.choice(pool)
-            self._try(self._mutator.mutate(data, self._chance.choice(pool)))
+            self.step()
+
+    def step(self):
+        """Try one mutated input."""
+        pool = self._pool
+        data = pool[-1] if self._chance.random() < 0.2 else self._chance.choice(pool)
+        self._try(self._mutator.mutate(data, self._chance.choice(pool)))
 
     @property
     def reached(self):
