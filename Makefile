@@ -3,7 +3,6 @@
 PYTHON ?= python3
 INTERPRETER ?= cpython
 ARGS ?=
-TEST_PROCESSES ?= 2
 FIRMWARE ?=
 
 VENV_PYTHON := .venv/bin/python
@@ -39,13 +38,7 @@ demo: .venv/.installed
 test: .venv/.installed-dev
 	@echo "== MicroPython, 64-bit and 32-bit"
 	@$(VENV_PYTHON) -m tools mpy --bits all || [ "$$ALLOW_NO_MPY" = 1 ]
-	@echo "== tests that only compute, on $(TEST_PROCESSES) cores"
-	@$(VENV_PYTHON) -m pytest -q -n $(TEST_PROCESSES) --dist loadfile -m "not real_time" $(ARGS); code=$$?; \
-	[ $$code = 0 ] || [ $$code = 5 ] || exit $$code; \
-	echo "== tests that live by the clock, alone"; \
-	$(VENV_PYTHON) -m pytest -q -m real_time $(ARGS); clock=$$?; \
-	[ $$clock != 5 ] || clock=$$code; \
-	[ $$clock = 0 ] || exit $$clock
+	@$(VENV_PYTHON) tests/run.py $(ARGS)
 
 bench: .venv/.installed-dev
 	@$(VENV_PYTHON) -m tools mpy --bits all

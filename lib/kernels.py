@@ -9,6 +9,7 @@ destinations must be long enough, that is the caller's duty.
 """
 
 try:
+    from kernels_json_viper import json_walk
     from kernels_viper import (
         alaw_encode_into,
         b64_decode_into,
@@ -16,7 +17,6 @@ try:
         copy_into,
         decimate2_into,
         expand_into,
-        json_walk,
         scale_into,
         scale_peak,
         ulaw_encode_into,

@@ -200,8 +200,11 @@ number = 0
 result = "D", ""
 
 
+is_asked = False
+
+
 def serve():
-    global number, result
+    global number, result, is_asked
     while True:  # within the caller's try: a Ctrl-C is raised at the jump back as well
         if result is None:
             question = ask()
@@ -211,7 +214,9 @@ def serve():
                 answer("S", "")
                 continue
             number += 1
+            is_asked = True
             result = execute(*question)
+            is_asked = False
         answer(*result)
         result = None
 
@@ -221,4 +226,6 @@ while True:
         serve()
         break
     except KeyboardInterrupt:
-        pass
+        if is_asked and result is None:  # it struck while the error of the code was being put into words
+            result = "D", "KeyboardInterrupt: \n"
+        is_asked = False

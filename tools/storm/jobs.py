@@ -27,6 +27,7 @@ class Outcome:
     high_water: dict = dataclasses.field(default_factory=dict)
     latencies: dict = dataclasses.field(default_factory=dict)  # name -> [ms]
     recoveries_ms: list = dataclasses.field(default_factory=list)
+    pairs: set = dataclasses.field(default_factory=set)  # (state, act) of plans/device.py that came together
     fault_names: list = dataclasses.field(default_factory=list)
     reports: list = dataclasses.field(default_factory=list)  # the last lines, (t_ms, text)
     trace: list = dataclasses.field(default_factory=list)
@@ -61,6 +62,7 @@ def _fill(outcome, run, is_kept):
     outcome.digest = run.digest
     outcome.counts = dict(run.counts, connections=run.network.counts["connections"])
     outcome.fault_names = [fault[2] for fault in run.faults_seen]
+    outcome.pairs = run.pairs_met
     outcome.recoveries_ms = run.recoveries_ms
     outcome.latencies = _latencies(run)
     for check in run.checks:

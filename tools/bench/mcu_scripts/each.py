@@ -1,6 +1,7 @@
 """Every native kernel on 20 ms of sound: first compared with the portable one on this very machine, then counted."""
 
 import delta
+import kernels_json_viper
 import kernels_py
 import kernels_tables
 import kernels_viper
@@ -73,8 +74,8 @@ def rows():
 
     def walk():
         scan.state[0] = 0
-        kernels_viper.json_walk(event, 0, len(event), scan.names, scan.state)
-        kernels_viper.json_walk(event, behind, len(event), scan.names, scan.state)
+        kernels_json_viper.json_walk(event, 0, len(event), scan.names, scan.state)
+        kernels_json_viper.json_walk(event, behind, len(event), scan.names, scan.state)
 
     state = kernels_tables.decimate2_state()
     dst = bytearray(2000)

@@ -143,8 +143,24 @@ class Answers(Check):
             self._rest = None
             if rest_first + len(rest) == first:
                 first, run = rest_first, numpy.concatenate((rest, run))
+        n = self._rest_of_answer(run)
+        if n:
+            self._check_dead(self._now, first, n, rate_hz)
+            first, run = first + n, run[n:]
         if self._goes_on(run) or self._is_other(first, rate_hz, run):
             self._check_dead(self._now, first, len(run), rate_hz)
+
+    def _rest_of_answer(self, run):
+        """Samples with which the answer ends that sounds, where another one follows in the same breath."""
+        now = self._now
+        if now is None:
+            return 0
+        for gain in self._gains:
+            rest = now.samples(gain)[now.at :]
+            if 0 < len(rest) < len(run) and (run[: len(rest)] == rest).all():
+                now.at += len(rest)
+                return len(rest)
+        return 0
 
     def _goes_on(self, run):
         now = self._now

@@ -217,10 +217,17 @@ class Questions(Check):
             self.violate("%d samples were sent twice" % -missing)
         elif missing:
             span = stream.hole + missing - stream.hole_from
-            self._holes.append((self.run.clock.now_ms, stream.hole_from, span, missing, stream.recording.is_stream))
-            self._check_holes()
+            if not self._is_own_voice(stream, missing):
+                hole = (self.run.clock.now_ms, stream.hole_from, span, missing, stream.recording.is_stream)
+                self._holes.append(hole)
+                self._check_holes()
         stream.at = at
         stream.hole = None
+
+    def _is_own_voice(self, stream, missing):
+        """Frames that began before the press while the loudspeaker sounded are left out, counted as gated."""
+        is_at_press = abs(stream.hole_from - stream.recording.press) < _HEAD_SLACK + 2 * _FRAME
+        return is_at_press and not self.run.board["is_duplex"] and missing <= 3 * _FRAME and missing % _FRAME == 0
 
     def on_tick(self):
         if self._holes:

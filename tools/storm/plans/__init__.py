@@ -86,7 +86,8 @@ class Planned:
 
     def written(self):
         """One word that parsed() reads: stall@12000:for_ms=3000"""
-        return "%s@%d:%s" % (self.name, self.at_ms, ",".join("%s=%s" % item for item in sorted(self.parameters.items())))
+        parameters = ",".join("%s=%s" % item for item in sorted(self.parameters.items()))
+        return "%s@%d:%s" % (self.name, self.at_ms, parameters)
 
     @classmethod
     def parsed(cls, text):
@@ -97,7 +98,8 @@ class Planned:
         parameters = {}
         for part in tail.split(",") if tail else ():
             key, _, value = part.partition("=")
-            parameters[key] = ast.literal_eval(value) if value in ("True", "False") or value.lstrip("-").isdigit() else value
+            is_text = value not in ("True", "False") and not value.lstrip("-").isdigit()
+            parameters[key] = value if is_text else ast.literal_eval(value)
         missing = set(KINDS[name].parameters) - set(parameters)
         if missing:
             raise ValueError("%s lacks %s" % (name, ", ".join(sorted(missing))))

@@ -140,7 +140,8 @@ def flood(run, p):
 @fault("late_windows", CLOUD, most_ms=200, for_ms=(15_000, 60_000))
 def late_windows(run, p):
     """Each paced window of an answer is late by another time, up to 200 ms."""
-    return _both(_turns(run, {"kind": "late_windows", "max_ms": p["most_ms"]}), _option(run, "answer_ms", (3000, 12_000)))
+    back = _turns(run, {"kind": "late_windows", "max_ms": p["most_ms"]})
+    return _both(back, _option(run, "answer_ms", (3000, 12_000)))
 
 
 @fault("jittered_audio", CLOUD, max_ms=200, for_ms=(10_000, 60_000))

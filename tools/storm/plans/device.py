@@ -162,43 +162,60 @@ STATES = ("standby", "offline", "connecting", "calling", "calling_tail", "waitin
           "thinking", "speaking", "finishing")  # fmt: skip
 ACTS = ("press", "tap", "two taps", "five taps", "hold", "reset", "close", "error", "failed", "canceled", "wifi",
         "audio")  # fmt: skip
-PAIRS = tuple((state, act) for act in ACTS for state in STATES)
+PAIRS = tuple((state, act) for state in STATES for act in ACTS)
+_PAUSE_MS = 1500  # between two acts; otherwise nothing would ever come of anything
+_STIR_MS = 8000
+_STIR_LASTS_MS = 4000
+_STIR_LATENCY_MS = 500
 
 
-@fault("worst_instants", DEVICE, first=(0, len(PAIRS) - 1), late_ms=(0, 0, 5, 20, 100, 400), for_ms=(30_000, 90_000))
+@fault("worst_instants", DEVICE, first=(0, len(ACTS) - 1), late_ms=(0, 0, 5, 20, 100, 400), for_ms=(30_000, 90_000))
 def worst_instants(run, p):
     """Every pair of a state and a thing that can happen, one after the other, at the instant the state begins."""
     return _Instants(run, p["first"], p["late_ms"]).end
 
 
 class _Instants:
+    """Each state has its turn with each act, in order. So that the states of a lost link come as well, the connection
+    is cut now and then, and its successor takes its time."""
+
     def __init__(self, run, first, late_ms):
         self._run = run
-        self._at = first
+        self._next = dict.fromkeys(STATES, first)
         self._late_ms = late_ms
         self._due_us = 0
         self._is_over = False
+        self._slow = None  # what ends the slowness under way
         run.on_state.append(self._on_state)
+        run.clock.after_ms(_STIR_MS, self._stir)
 
     def end(self):
         self._is_over = True
         self._run.on_state.remove(self._on_state)
+        self._calm()
+
+    def _stir(self):
+        if not self._is_over:
+            self._calm()
+            self._slow = self._run.turn(self._run.network.weather, "latency_ms", _STIR_LATENCY_MS)
+            self._run.network.reset_all()
+            self._run.clock.after_ms(_STIR_LASTS_MS, self._calm)
+            self._run.clock.after_ms(_STIR_MS + self._run.knob_rng.randrange(_STIR_MS), self._stir)
+
+    def _calm(self):
+        if self._slow is not None:
+            self._slow()
+            self._slow = None
 
     def _on_state(self, state):
-        """Act on the first pair from here on that wants this state; a pair that never comes does not stop the rest."""
         run = self._run
         if run.clock.now_us() < self._due_us:
             return
-        for i in range(len(PAIRS)):
-            pair = PAIRS[(self._at + i) % len(PAIRS)]
-            if pair[0] == state:
-                self._at += i + 1
-                break
-        else:
-            return
-        self._due_us = run.clock.now_us() + 1_500_000  # otherwise nothing would ever come of anything
-        run.pairs_met.add(pair)
-        run.clock.after_ms(self._late_ms, self._act, pair[1])
+        act = ACTS[self._next[state] % len(ACTS)]
+        self._next[state] += 1
+        self._due_us = run.clock.now_us() + 1000 * _PAUSE_MS
+        run.pairs_met.add((state, act))
+        run.clock.after_ms(self._late_ms, self._act, act)
 
     def _act(self, act):
         if not self._is_over:
