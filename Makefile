@@ -15,22 +15,26 @@ $(shell rm -rf .venv)
 endif
 endif
 
-.PHONY: help demo test bench bench-mcu size mpy venv clean
+.PHONY: help demo test storm soak fuzz bench bench-mcu doctor deploy provision selftest size mpy venv clean
 
 help:
 	@echo "make demo    hold a conversation: simulated speaker, emulated cloud, no hardware, no key"
 	@echo "             INTERPRETER=micropython runs the speaker's code on a real MicroPython"
 	@echo "make test    all tests, on CPython and on MicroPython (64-bit and 32-bit)"
 	@echo "             ARGS='-k ring' picks some; ALLOW_NO_MPY=1 where no MicroPython can be had"
+	@echo "make storm   eight simulated hours of every fault on every core; ARGS='--seed 7' for others"
+	@echo "make soak    1000 turns on a real MicroPython over TLS: 9 minutes"
+	@echo "make fuzz    look for inputs that break a parser, a minute each"
 	@echo "make bench   what 20 ms of sound cost, in what heap a conversation fits, how long a person waits; 3 minutes"
 	@echo "make bench-mcu FIRMWARE=path/to/firmware.elf   instructions on a 32-bit microcontroller, in QEMU;"
 	@echo "             ARGS=--help says where the firmware comes from"
+	@echo "make doctor, make deploy, make provision, make selftest: a connected board; ARGS='--port /dev/ttyACM0'"
 	@echo "make size    compile every device file for the ESP32-S3 and print its size"
 	@echo "make mpy     get the MicroPython interpreters now"
 	@echo "make venv    all Python packages into .venv; PYTHON=python3.12 picks the Python"
 	@echo "make clean   remove everything that these targets made"
 	@echo
-	@echo "python -m tools --help lists the tools themselves: simulator, emulated cloud, configuration check."
+	@echo "python -m tools --help lists the tools themselves, for boards as well as for this computer."
 
 demo: .venv/.installed
 	$(VENV_PYTHON) -m tools demo --interpreter $(INTERPRETER) $(ARGS)
@@ -39,6 +43,19 @@ test: .venv/.installed-dev
 	@echo "== MicroPython, 64-bit and 32-bit"
 	@$(VENV_PYTHON) -m tools mpy --bits all || [ "$$ALLOW_NO_MPY" = 1 ]
 	@$(VENV_PYTHON) tests/run.py $(ARGS)
+
+storm: .venv/.installed-dev
+	$(VENV_PYTHON) -m tools storm --hours 8 $(ARGS)
+
+soak: .venv/.installed-dev
+	@$(VENV_PYTHON) -m tools mpy --bits all
+	$(VENV_PYTHON) -m tools soak $(ARGS)
+
+fuzz: .venv/.installed-dev
+	$(VENV_PYTHON) -m tools.fuzz $(ARGS)
+
+doctor deploy provision selftest: .venv/.installed
+	$(VENV_PYTHON) -m tools $@ $(ARGS)
 
 bench: .venv/.installed-dev
 	@$(VENV_PYTHON) -m tools mpy --bits all

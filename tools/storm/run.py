@@ -364,6 +364,10 @@ class Run:
     def _close(self):
         from firmware import collector
 
+        for end in self.active_faults.values():
+            if end is not None:
+                end()  # some of them hold more than this run's own objects
+        self.active_faults.clear()
         for task in asyncio.all_tasks(self.loop):
             task.cancel()
         try:
