@@ -78,13 +78,13 @@ class ByteRing:
         return n
 
     def take(self, n):
-        """Drop the n oldest bytes, at most `used`; returns where they lie in buf until the next write or reserve().
+        """Drop the n oldest bytes; returns where they lie in buf until the next write or reserve().
 
-        -1 when they do not lie in one piece; nothing is dropped then.
+        -1 when fewer wait or they do not lie in one piece; nothing is dropped then.
         """
         head = self._head
         end = head + n
-        if end > self.capacity:
+        if end > self.capacity or n > self.used:
             return -1
         self._head = end if end < self.capacity else 0
         self.used -= n

@@ -25,7 +25,11 @@ class Reset(BaseException):
 
 
 class Flash:
-    """A block device in a file, as esp32.Partition is one; counts writes and loses the power in the middle of one."""
+    """A block device in a file, as esp32.Partition is one; counts writes and loses the power in the middle of one.
+
+    No `if` in these methods: MicroPython raises a Ctrl-C at jumps, and here it would leave LittleFS in the middle of its
+    work, which the board's own block device, in C, never does.
+    """
 
     def __init__(self, blocks, left):
         self.blocks = blocks
@@ -42,23 +46,32 @@ class Flash:
         flash_file.write(buffer)
 
     def ioctl(self, request, argument):
-        if request == 4:
-            return self.blocks
-        if request == 5:
-            return BLOCK_BYTES
-        if request == 6:
-            flash_file.seek(argument * BLOCK_BYTES)
-            self._count(_ERASED)
-            flash_file.write(_ERASED)
+        return (self._nothing, self._size, self._block, self._erase)[max(0, request - 3)](argument)
+
+    def _nothing(self, argument):
+        return 0
+
+    def _size(self, argument):
+        return self.blocks
+
+    def _block(self, argument):
+        return BLOCK_BYTES
+
+    def _erase(self, number):
+        flash_file.seek(number * BLOCK_BYTES)
+        self._count(_ERASED)
+        flash_file.write(_ERASED)
         return 0
 
     def _count(self, buffer):
-        if self.writes >= self.left:
-            flash_file.write(memoryview(buffer)[: len(buffer) // 2])
-            answer("X", "")
-            while True:  # until the stand-in ends this process: nothing is written any more
-                pass
+        (self._nothing, self._lose_power)[self.writes >= self.left](buffer)
         self.writes += 1
+
+    def _lose_power(self, buffer):
+        flash_file.write(memoryview(buffer)[: len(buffer) // 2])
+        answer("X", "")
+        while True:  # until the stand-in ends this process: nothing is written any more
+            pass
 
 
 _ERASED = b"\xff" * BLOCK_BYTES

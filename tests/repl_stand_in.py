@@ -81,8 +81,10 @@ class StandIn:
         tty.setraw(self._slave)
         self.port = os.ttyname(self._slave)
         self._wake_read, self._wake_write = os.pipe()
+        self._is_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stand-in", daemon=True)
         self._thread.start()
+        assert self._is_up.wait(60), "the MicroPython behind the stand-in does not start"
         return self
 
     def __exit__(self, *_):
@@ -101,6 +103,7 @@ class StandIn:
         except (_Quit, _PowerCut):
             pass
         finally:
+            self._is_up.set()
             self._power_off()
 
     def _live(self):
@@ -124,6 +127,7 @@ class StandIn:
         self._send(self.faults.garbage)
         self._child = _Child(self)
         self._child.answer()  # it is up: before that a Ctrl-C would end it instead of reaching its code
+        self._is_up.set()
         self._execute(b"F", b"/boot.py", is_program=True)
         if not is_raw:
             self._execute(b"F", b"/main.py", is_program=True)
@@ -278,7 +282,10 @@ class StandIn:
             if self._wake_read in ready:
                 raise _Quit
             if child.output in ready:
-                self._send(os.read(child.output, 4096).replace(b"\n", b"\r\n"))
+                printed = os.read(child.output, 4096)
+                if not printed:
+                    child.fail()
+                self._send(printed.replace(b"\n", b"\r\n"))
             if self._master in ready:
                 byte = self._read(1)
                 if byte != b"\x03":
@@ -383,9 +390,14 @@ class _Child:
         data = b""
         while len(data) < count:
             got = os.read(self.control, count - len(data))
-            assert got, "the MicroPython behind the stand-in died (%s): %r" % (self._process.wait(), self.rest())
+            if not got:
+                self.fail()
             data += got
         return data
+
+    def fail(self):
+        """It has ended by itself."""
+        raise AssertionError("the MicroPython behind the stand-in died (%s): %r" % (self._process.wait(), self.rest()))
 
     def rest(self):
         """What was printed and not read yet."""

@@ -30,7 +30,7 @@ class RomStandIn:
         self.flash = bytearray(b"\x55") * (flash_mb << 20)
         self.orders = []
         self._size_code = {4: 0x16, 8: 0x17, 16: 0x18}[flash_mb]
-        self._registers = {_EFUSE_BLOCK1 + 16: (psram_code & 3) << 3}
+        self._registers = {_EFUSE_BLOCK1 + 16: (psram_code & 3) << 3, _EFUSE_BLOCK1 + 20: (psram_code >> 2) << 19}
         self._fail_at_write = fail_at_write
         self._spoil = spoil
         self._writes = 0

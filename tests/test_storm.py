@@ -119,7 +119,7 @@ MENDED = (
     # A microphone that had failed gave the pre-roll of the next question: sound from seconds before the press.
     (9, "mic_silent@12000:for_ms=1800 mic_silent@22386:for_ms=1725 bounce@30000:for_ms=100,ms=3", 0.5),
     # An allocation that failed within an effect of the session ended the program.
-    (5, "no_memory@8000:every=2,for_ms=60000 bounce@70000:for_ms=100,ms=3", 1.2),
+    (4, "no_memory@8000:every=2,for_ms=60000 bounce@70000:for_ms=100,ms=3", 1.2),
 )  # fmt: skip
 
 

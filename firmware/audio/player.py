@@ -1,22 +1,26 @@
 """The player: a task that keeps the loudspeaker's DMA full from a ring of wire bytes.
 
-    write_from ──► ring (wire bytes) ──► decode, volume ──► block of 256 frames ──► DMA ──► DAC
-                   prebuffer, underruns        gate, sample clock                   drain, flush
+    write_from ──► ring (wire bytes) ──► decode, volume ──► run of blocks of 256 frames ──► DMA ──► DAC
+                   prebuffer, underruns        gate, sample clock                           drain, flush
 
 The port does not say what the DAC has played, so a sample clock does: each block handed over extends the time at which
 the DMA will be empty. It may be early by up to one block, because a block starts where the last one of the DMA's round
 ends; so the clock shows a block more, and every answer below ("audible", "drained", "underrun") allows for that block.
 It does not know who sent the audio.
 
-What is done for every block is written for MicroPython on a small chip: no properties in the class (with one of them
-every attribute that is stored costs seven times as much), and at most 11 words of locals and stack in a function (a
-larger frame comes from the heap).
+In the midst of an answer the task wakes every 20 ms and hands over what was played meanwhile, as many blocks at once as
+come nearest to 20 ms: what a wake-up, a conversion or a write costs besides its samples is paid once. As long as the
+clock says that the DMA is full it is believed, and asked in every eighth pass.
+
+What is done in each pass is written for MicroPython on a small chip: no properties in the class (with one of them every
+attribute that is stored costs seven times as much), and at most 11 words of locals and stack in a function (a larger
+frame comes from the heap).
 """
 
 import asyncio
 
 from byte_ring import ByteRing
-from kernels import copy_into, scale_into
+from kernels import scale_into
 
 from .. import trace as codes
 from ..compat import const, ticks_add, ticks_diff
@@ -31,6 +35,9 @@ _BROKEN = const(4)  # the bus failed: tried again once a second, bytes that come
 
 _BLOCK_FRAMES = const(256)
 _BLOCK_BYTES = const(512)
+_BLOCK_SHIFT = const(9)
+_RUN_MS = const(20)
+_ASK_EVERY = const(8)  # passes, a power of two
 _VOLUME_SHIFT = const(12)
 _RETRY_MS = const(1000)
 _ROOM_POLL_MS = const(10)
@@ -79,6 +86,7 @@ class Player:
         self._codec = codec
         self._prebuffer_ms = prebuffer_ms
         self._ports = ports
+        self._ticks_ms = ports.ticks_ms
         self._trace = trace
         self._gate = gate
         self._on_first_sample = on_first_sample
@@ -90,15 +98,22 @@ class Player:
         self._block_ms = (_BLOCK_FRAMES * 1000 + codec.rate_hz - 1) // codec.rate_hz
         self._poll_ms = self._block_ms // 2
         self._dma_blocks = speaker.dma_frames // _BLOCK_FRAMES
+        dma_ms = speaker.dma_frames * 1000 // codec.rate_hz
+        self._full_poll_ms = max(self._poll_ms, min(_RUN_MS, dma_ms // 4))  # a stall may follow it
         # How far off _quiet_ms may be while the DMA is full: it holds its depth, or a block less but for a moment.
         self._full_most_ms = (self._dma_blocks + 1) * self._block_ms
         self._full_least_ms = (self._dma_blocks - 1) * _BLOCK_FRAMES * 1000 // codec.rate_hz + self._block_ms
         self._wire_bytes = _BLOCK_FRAMES * codec.bytes_per_sample
-        self._block = memoryview(bytearray(_BLOCK_BYTES))
-        self._silence = bytes(_BLOCK_BYTES)
+        n_blocks = max(1, (_RUN_MS * codec.rate_hz + 500 * _BLOCK_FRAMES) // (1000 * _BLOCK_FRAMES))
+        self._run_samples = n_blocks * _BLOCK_FRAMES
+        self._run_bytes = n_blocks * self._wire_bytes
+        self._run = memoryview(bytearray(n_blocks * _BLOCK_BYTES))
+        self._block = self._run[:_BLOCK_BYTES]
+        self._behind_block = self._run[_BLOCK_BYTES:]
         self._play_into = codec.play_into
-        self._pending_at = _BLOCK_BYTES  # bytes of _block that the DMA has; all of them: there is no pending block
-        self._pending_samples = 0
+        self._pending = self._block  # what the DMA has still to take of _run, whole blocks; only while _pending_bytes
+        self._pending_bytes = 0  # 0: there is nothing pending
+        self._pending_samples = 0  # without the padding behind them
         self._is_pending_loud = 0
         self._beep = Beep(codec.rate_hz)
         self._wake = asyncio.Event()
@@ -113,8 +128,7 @@ class Player:
         self._restarted_ms = 0
         self._quiet_ms = 0  # the sample clock: when the DMA will be empty, and a block more
         self._quiet_rest = 0  # its fraction, in 1/rate ms
-        self._last_began_ms = 0  # _quiet_ms before the last block
-        self._last_samples = 0  # of the last block, padding not counted
+        self._padding = 0  # frames at the end of the last block that are no sound
         self._underrun_from_ms = 0
         self._is_underrun = False
         self._retry_at_ms = 0
@@ -124,7 +138,7 @@ class Player:
     # -- the owner of the answer
 
     def set_volume(self, percent):
-        """0..150, from the next block on. The gain is the square of the setting: loudness is heard in ratios, and
+        """0..150, from the next blocks on. The gain is the square of the setting: loudness is heard in ratios, and
         equal steps of a linear gain would all crowd at the upper end. 70 is -6 dB, 150 is +7 dB and may saturate.
         """
         if not 0 <= percent <= 150:
@@ -165,8 +179,8 @@ class Player:
         self._has_written = False
         self._is_underrun = False
         if self._state == _BEEPING:
-            self._pending_at = _BLOCK_BYTES
-        if self._state != _PLAYING or (not self._ring.used and self._pending_at == _BLOCK_BYTES):
+            self._pending_bytes = 0
+        if self._state != _PLAYING or not (self._ring.used or self._pending_bytes):
             self._state = _HOLD
             self._is_timed = False
 
@@ -208,9 +222,9 @@ class Player:
         """
         n = self._ring.clear()
         now_ms = self._ports.ticks_ms()
-        if self._pending_at < _BLOCK_BYTES:
+        if self._pending_bytes:
             n += self._pending_samples * self._codec.bytes_per_sample
-            self._pending_at = _BLOCK_BYTES
+            self._pending_bytes = 0
         if self._state != _BROKEN:
             self._state = _IDLE
         if self._has_sounded and ticks_diff(self._quiet_ms, now_ms) > 0:
@@ -281,38 +295,61 @@ class Player:
 
         AudioError when the bus fails.
         """
-        if self._state != _PLAYING:
+        if self._state != _PLAYING and self._state != _BEEPING:
             return self._step_else()
-        now_ms = self._ports.ticks_ms()
+        now_ms = self._ticks_ms()
         left_ms = ticks_diff(self._quiet_ms, now_ms) if self._has_sounded else 0
-        if left_ms <= 0 and self._has_written and not self._is_all_out():
+        if left_ms <= 0 and self._has_written and self._state == _PLAYING and not self._is_all_out():
             return self._ran_dry(now_ms)
         n_blocks = self._dma_blocks
-        while n_blocks:
-            if self._pending_at == _BLOCK_BYTES:
-                n = self._ring.used
-                if n >= self._wire_bytes:
-                    n = self._wire_bytes
-                elif not n or not self._is_complete:
-                    break
-                self._fill_block(n)
-            if not self._offer_block(now_ms, left_ms):
-                return self._poll_ms
-            if self._state != _PLAYING:  # a callback flushed
-                return 0
-            left_ms = self._block_ms
-            n_blocks -= 1
-        return self._step_draining(now_ms) if self._is_complete and self._is_all_out() else self._poll_ms
+        while n_blocks > 0:
+            n = self._pending_bytes or self._fill()
+            if not n:
+                break
+            taken = self._speaker.write(self._pending)
+            if taken:
+                if left_ms < self._block_ms:
+                    left_ms = self._start_clock(now_ms)
+                samples = self._pending_samples
+                if taken == n:
+                    self._pending_bytes = 0
+                    n = taken + _BLOCK_BYTES - 1 >> _BLOCK_SHIFT  # from now on blocks
+                else:
+                    n = self._keep_rest(taken)
+                    samples -= self._pending_samples
+                n_blocks -= n
+                n *= _BLOCK_FRAMES
+                self._padding = n - samples
+                n = n * 1000 + self._quiet_rest
+                self._quiet_rest = n % self._rate_hz
+                n //= self._rate_hz
+                left_ms += n
+                self._quiet_ms = ticks_add(self._quiet_ms, n)
+                if self._is_pending_loud:
+                    self._gate.sound_until(self._quiet_ms)
+                if self._state == _PLAYING:
+                    self.samples_played += samples
+                    if not self._has_written:
+                        self._first_written()
+                        if self._state != _PLAYING:  # the callback flushed
+                            return 0
+            if self._pending_bytes:
+                if not self._full_least_ms <= left_ms <= self._full_most_ms:
+                    self._trust_full_dma(now_ms)
+                return self._full_poll_ms
+            if left_ms >= self._full_least_ms and self.passes & _ASK_EVERY - 1:
+                return self._full_poll_ms
+        return self._step_draining(now_ms) if self._is_all_out() else self._poll_ms
 
     def _is_all_out(self):
-        """The answer is complete and all of it was handed to the DMA."""
-        return self._is_complete and not self._ring.used and self._pending_at == _BLOCK_BYTES
+        """The answer is complete, or the beep, and all of it was handed to the DMA."""
+        if self._pending_bytes:
+            return False
+        return self._beep.is_over() if self._state == _BEEPING else self._is_complete and not self._ring.used
 
     def _step_else(self):
         if self._state == _HOLD:
             return self._step_hold()
-        if self._state == _BEEPING:
-            return self._step_beeping()
         if self._state == _BROKEN:
             left_ms = ticks_diff(self._retry_at_ms, self._ports.ticks_ms())
             if left_ms > 0:
@@ -360,7 +397,10 @@ class Player:
             left_ms = self._left_ms(now_ms)
             if left_ms > 0:
                 return min(left_ms, self._poll_ms)
+        is_beep = self._state == _BEEPING
         self._state = _IDLE
+        if is_beep:
+            return 0
         self._trace.add(codes.LAST_SAMPLE, self.samples_played // (self._rate_hz // 1000))
         if self._on_drained:
             self._on_drained()
@@ -368,100 +408,91 @@ class Player:
 
     def _left_ms(self, now_ms):
         """Until the last sample that is not padding will have left, and a block more; only while _has_sounded."""
-        return ticks_diff(self._last_began_ms, now_ms) + self._last_samples * 1000 // self._rate_hz + 1
-
-    def _step_beeping(self):
-        now_ms = self._ports.ticks_ms()
-        left_ms = ticks_diff(self._quiet_ms, now_ms) if self._has_sounded else 0
-        n_blocks = self._dma_blocks
-        while n_blocks:
-            if self._pending_at == _BLOCK_BYTES:
-                samples = self._beep.fill(self._block, _BLOCK_FRAMES)
-                if not samples:
-                    break
-                self._is_pending_loud = scale_into(self._block, 0, samples, self._block, 0, self._gain)
-                self._pad(samples)
-            if not self._offer_block(now_ms, left_ms):
-                return self._poll_ms
-            left_ms = self._block_ms
-            n_blocks -= 1
-        if self._beep.is_over() and self._pending_at == _BLOCK_BYTES:
-            left_ms = self._left_ms(now_ms)
-            if left_ms > 0:
-                return min(left_ms, self._poll_ms)
-            self._state = _IDLE
-            return 0
-        return self._poll_ms
+        return ticks_diff(self._quiet_ms, now_ms) - self._padding * 1000 // self._rate_hz + 1
 
     # -- blocks
 
-    def _fill_block(self, n):
-        """Make the pending block of n wire bytes of the ring: a whole block, or the last."""
-        if n == self._wire_bytes:
-            at = self._ring.take(n)
-            if at >= 0:
-                self._is_pending_loud = self._play_into(
-                    self._ring.buf, at, _BLOCK_FRAMES, self._block, 0, self._volume
-                )
-                self._pending_samples = _BLOCK_FRAMES
-                self._pending_at = 0
-                return
-        # Around the end of the ring, or less than a block: by way of the end of the block.
-        at = _BLOCK_BYTES - n
-        self._ring.read_into(self._block, n, at)
-        n = n // self._codec.bytes_per_sample
-        self._is_pending_loud = self._play_into(self._block, at, n, self._block, 0, self._volume)
-        self._pad(n)
+    def _fill(self):
+        """Make the next blocks pending. Returns their bytes, 0: there are none."""
+        n = self._ring.take(self._run_bytes)  # where they lie
+        if n < 0:
+            return self._fill_less()
+        self._is_pending_loud = self._play_into(self._ring.buf, n, self._run_samples, self._run, 0, self._volume)
+        self._pending = self._run
+        self._pending_samples = n = self._run_samples
+        self._pending_bytes = n = 2 * n
+        return n
 
-    def _pad(self, samples):
-        """The pending block has so many samples; a half-filled DMA block would be played a round late."""
-        if samples < _BLOCK_FRAMES:
-            copy_into(self._silence, 0, _BLOCK_BYTES - 2 * samples, self._block, 2 * samples)
-        self._pending_samples = samples
-        self._pending_at = 0
+    def _fill_less(self):
+        """There is no run in one piece: make one of two, or a block, or the end of an answer, or go on with a beep."""
+        if self._state == _BEEPING:
+            return self._fill_with_beep()
+        n = self._ring.used
+        if n >= self._run_bytes:
+            n = self._run_bytes
+        elif n >= self._wire_bytes:
+            n = self._wire_bytes
+        elif not n or not self._is_complete:
+            return 0
+        return self._fill_from_pieces(n)
 
-    def _offer_block(self, now_ms, left_ms):
-        """Hand the pending block to the DMA. False when it has no room for all of it.
-
-        left_ms: until _quiet_ms, 0 before anything has sounded.
+    def _fill_from_pieces(self, n):
+        """From n wire bytes, a run or at most a block, that may lie around the end of the ring: first they are put to
+        the end of the blocks that they become.
         """
-        n = self._pending_at
-        n += self._speaker.write(self._block[n:] if n else self._block)
-        self._pending_at = n
-        if n < _BLOCK_BYTES:
-            self._trust_full_dma(now_ms)
-            return False
-        if left_ms < self._block_ms:
-            self._start_clock(now_ms)
-        self._last_began_ms = self._quiet_ms
-        self._last_samples = self._pending_samples
-        n = self._quiet_rest + _BLOCK_FRAMES * 1000
-        self._quiet_rest = n % self._rate_hz
-        self._quiet_ms = n = ticks_add(self._last_began_ms, n // self._rate_hz)
-        if self._is_pending_loud:
-            self._gate.sound_until(n)
-        if self._state == _PLAYING:
-            self.samples_played += self._pending_samples
-            if not self._has_written:
-                self._has_written = True
-                if not self._first_is_out:
-                    self._first_sample()
-        return True
+        samples = n // self._codec.bytes_per_sample
+        size = (samples + _BLOCK_FRAMES - 1) // _BLOCK_FRAMES * _BLOCK_BYTES
+        self._ring.read_into(self._run, n, size - n)
+        self._is_pending_loud = self._play_into(self._run, size - n, samples, self._run, 0, self._volume)
+        return self._pad(samples, size)
+
+    def _fill_with_beep(self):
+        samples = self._beep.fill(self._block, _BLOCK_FRAMES)
+        if not samples:
+            return 0
+        self._is_pending_loud = scale_into(self._block, 0, samples, self._block, 0, self._gain)
+        return self._pad(samples, _BLOCK_BYTES)
+
+    def _pad(self, samples, size):
+        """So many samples became pending, size bytes with the silence that fills the last block: a half-filled DMA
+        block would be played a round late.
+        """
+        at = 2 * samples
+        if at < size:
+            scale_into(self._run, at, size - at >> 1, self._run, at, 0)
+        self._pending = self._run if size == len(self._run) else self._block
+        self._pending_samples = samples
+        self._pending_bytes = size
+        return size
+
+    def _keep_rest(self, taken):
+        """The DMA took a part of what is pending. Returns the blocks that are complete now."""
+        n = self._pending_bytes - taken
+        n_blocks = (self._pending_bytes + _BLOCK_BYTES - 1 >> _BLOCK_SHIFT) - (n + _BLOCK_BYTES - 1 >> _BLOCK_SHIFT)
+        self._pending_bytes = n
+        if taken == _BLOCK_BYTES and self._pending is self._run:
+            self._pending = self._behind_block
+        else:
+            self._pending = self._pending[taken:]
+        self._pending_samples -= min(self._pending_samples, n_blocks * _BLOCK_FRAMES)
+        return n_blocks
 
     def _start_clock(self, now_ms):
         """The DMA was empty. After a restart the first block that it takes is one that it has just been through, so it
-        is heard when the round is over; later on it is the next one.
+        is heard when the round is over; later on it is the next one. Returns the ms until _quiet_ms.
         """
         self._has_sounded = True
         self._quiet_rest = 0
+        left_ms = self._block_ms
         if self._is_fresh:
             round_ms = self._dma_blocks * _BLOCK_FRAMES * 1000 // self._rate_hz + 1
-            round_over_ms = ticks_add(self._restarted_ms, round_ms)
-            if ticks_diff(round_over_ms, now_ms) > 0:
-                now_ms = round_over_ms
+            round_left_ms = ticks_diff(ticks_add(self._restarted_ms, round_ms), now_ms)
+            if round_left_ms > 0:
+                left_ms += round_left_ms
             else:
                 self._is_fresh = False
-        self._quiet_ms = ticks_add(now_ms, self._block_ms)
+        self._quiet_ms = ticks_add(now_ms, left_ms)
+        return left_ms
 
     def _trust_full_dma(self, now_ms):
         """The DMA is full, so between its depth less one block and its depth are left: keeps the clocks together."""
@@ -473,7 +504,10 @@ class Player:
         elif left_ms < self._full_least_ms:
             self._quiet_ms = ticks_add(now_ms, self._full_least_ms)
 
-    def _first_sample(self):
+    def _first_written(self):
+        self._has_written = True
+        if self._first_is_out:
+            return
         self._first_is_out = True
         self._trace.add(codes.FIRST_SAMPLE, self.turn)
         if self._on_first_sample:
@@ -484,7 +518,7 @@ class Player:
     def _fail(self, error):
         self.errors += 1
         self._ring.clear()
-        self._pending_at = _BLOCK_BYTES
+        self._pending_bytes = 0
         self._state = _BROKEN
         self._has_sounded = False
         self._gate.silence_from(self._ports.ticks_ms())

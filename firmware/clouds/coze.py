@@ -87,6 +87,7 @@ _CONFIG_REJECTED = const(4000)
 _CONVERSATION_UNKNOWN = const(4002)
 _NOT_CANCELLABLE = const(4104)
 _CANCELED_BY_CLIENT = const(2)
+_FAILURES_MAX = const(2)  # turns that fail one after the other; then the connection is made anew
 
 # Where JSONScan's state holds the wanted members
 _EVENT_TYPE = const(2)
@@ -117,6 +118,7 @@ class Coze:
         self._serial = 0
         self._is_ready = False
         self._has_repeated_update = False
+        self._failures = 0  # turns in a row on this connection
         self._has_greeted = False  # the prologue belongs to the first connection, not to every reconnect
         self._tool_chat_id = ""
         self._handlers = self._make_handlers()
@@ -149,6 +151,7 @@ class Coze:
         self._turns.reset()
         self._is_ready = False
         self._has_repeated_update = False
+        self._failures = 0  # turns in a row on this connection
         return self._message("chat.update", self._update_data())
 
     def refused(self, status, log_id=""):
@@ -410,7 +413,10 @@ class Coze:
         return events.AUDIO_DONE if self._turns.is_current(_text(data, "chat_id").encode()) else ""
 
     def _on_chat_completed(self, data, message, now_ms):
-        return events.TURN_DONE if self._turns.done(_chat_id(data)) else ""
+        if not self._turns.done(_chat_id(data)):
+            return ""
+        self._failures = 0
+        return events.TURN_DONE
 
     def _on_chat_failed(self, data, message, now_ms):
         if not self._turns.done(_chat_id(data)):
@@ -418,7 +424,9 @@ class Coze:
         reason = _object(data, "last_error")
         log_id = _text(_object(message, "detail"), "logid")
         self.error = self._error(_number(reason, "code"), _text(reason, "msg"), log_id)
-        return events.FAILED
+        # A cancel that came when nothing ran can spoil all that follows on this connection (coze.md 5.5).
+        self._failures += 1
+        return events.FAILED if self._failures < _FAILURES_MAX else events.LINK_LOST
 
     def _on_canceled(self, data, message, now_ms):
         is_ours = _number(data, "code") == _CANCELED_BY_CLIENT

@@ -68,7 +68,7 @@ class FakeSpeaker:
         self.heard = array("h")
         self.start_ms = ticks_ms()
         self.stops = 0
-        self.grain_bytes = 2 * BLOCK  # the most that one write takes
+        self.grain_bytes = 1 << 20  # the most that one write takes
         self.fails = 0  # how many of the next calls fail
         self.most_writes_at_once = 0
         self._ticks_ms = ticks_ms
@@ -109,14 +109,16 @@ class FakeSpeaker:
         at, n = self._writes_at
         self._writes_at = (at, n + 1) if at == self._ticks_ms() else (self._ticks_ms(), 1)
         self.most_writes_at_once = max(self.most_writes_at_once, self._writes_at[1])
-        if not self._free:
-            return 0
-        n = min(len(mv), self.grain_bytes)
-        self._filling.extend(bytes(mv[:n]))
-        assert len(self._filling) <= 2 * BLOCK, "a write that is not a whole block"
-        if len(self._filling) == 2 * BLOCK:
-            self._ring[self._free.pop(0)] = samples_of(self._filling)
-            self._filling = bytearray()
+        assert not (len(self._filling) + len(mv)) % (2 * BLOCK), "a write that is not of whole blocks"
+        most = min(len(mv), self.grain_bytes)
+        n = 0
+        while n < most and self._free:
+            part = min(most - n, 2 * BLOCK - len(self._filling))
+            self._filling.extend(bytes(mv[n : n + part]))
+            n += part
+            if len(self._filling) == 2 * BLOCK:
+                self._ring[self._free.pop(0)] = samples_of(self._filling)
+                self._filling = bytearray()
         return n
 
     def stop(self):

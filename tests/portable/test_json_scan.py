@@ -6,8 +6,9 @@ import kernels
 import kernels_py
 from check import seeded_bytes
 from json_scan import FOUND, MALFORMED, UNUSUAL, JSONScan
-from test_kernels import ALL
+from test_kernels import implementations
 
+ALL = implementations("kernels_json_viper", "kernels_host")
 _random_bytes = seeded_bytes(11)
 
 

@@ -11,9 +11,10 @@ _GUARD = 0xAA
 _random_bytes = seeded_bytes(7)
 
 
-def _implementations():
+def implementations(*others):
+    """The portable one, and of the others what this interpreter can run."""
     found = [kernels_py]
-    for name in ("kernels_viper", "kernels_host"):
+    for name in others:
         try:
             found.append(__import__(name))
         except (ImportError, SyntaxError):
@@ -21,7 +22,7 @@ def _implementations():
     return found
 
 
-ALL = _implementations()
+ALL = implementations("kernels_viper", "kernels_host")
 
 
 class Guarded:

@@ -16,14 +16,14 @@ LOADER_TEXT = """\
 the chip at %s does not answer in its loader (%s).
   - Hold BOOT, press and let go RST, let go BOOT; then the same command again.
   - Close every program that uses the port, and use a data cable without a hub."""
-# eFuse field of the package's PSRAM; the 8 and 16 MB packages of the S3 are octal, the small ones quad (datasheet, R8,
-# R16 and R2 variants).
-_PSRAM = {0: (0, None), 1: (8, esp_image.OCTAL), 2: (2, esp_image.QUAD)}
-_PSRAM.update({3: (16, esp_image.OCTAL), 4: (4, esp_image.QUAD)})
+# eFuse PSRAM_CAP with PSRAM_CAP_3 (esptool's targets/esp32s3.py): MB in the package. The eFuse does not tell the kind.
+# The datasheet's table of variants does: R2 is quad; R8, R8V and R16V are octal. It has none with 4 MB: that is asked.
+_PSRAM = {0: (0, None), 1: (8, esp_image.OCTAL), 2: (2, esp_image.QUAD), 3: (16, esp_image.OCTAL), 4: (4, None)}
 
 
 class Chip:
-    """name, flash_bytes (None: unknown), psram_mb, psram (OCTAL, QUAD, None: none in the package), esptool's loader."""
+    """name, flash_bytes (None: unknown), psram_mb (None: unknown), psram (OCTAL, QUAD, None: none in the package, or of
+    a kind that cannot be told), esptool's loader."""
 
     def __init__(self, loader, name, flash_bytes, psram_mb, psram):
         self.loader = loader
@@ -34,8 +34,13 @@ class Chip:
 
     def text(self):
         flash = "%d MB of flash" % (self.flash_bytes >> 20) if self.flash_bytes else "flash of unknown size"
-        psram = "%d MB of %s PSRAM" % (self.psram_mb, self.psram) if self.psram_mb else "no PSRAM in its package"
-        return "%s, %s, %s" % (self.name, flash, psram)
+        return "%s, %s, %s" % (self.name, flash, self.psram_text())
+
+    def psram_text(self):
+        if self.psram_mb == 0:
+            return "no PSRAM in its package"
+        size = "%d MB of " % self.psram_mb if self.psram_mb else ""
+        return "%s%s PSRAM" % (size, self.psram) if self.psram else "%sPSRAM of unknown kind" % size
 
 
 class _Quiet(TemplateLogger):
@@ -91,7 +96,7 @@ def connect(port, attempts=5, baud_hz=FLASH_BAUD_HZ, say=print, on_progress=lamb
         if loader.CHIP_NAME != "ESP32-S3":
             raise ToolError("the chip at %s is an %s; the speaker needs an ESP32-S3" % (port, loader.CHIP_NAME))
         try:
-            psram_mb, psram = _PSRAM.get(loader.get_psram_cap(), (0, None))
+            psram_mb, psram = _PSRAM.get(loader.get_psram_cap(), (None, None))
             loader = loader.run_stub()
             if not is_pty and baud_hz != ports.BAUD_HZ:
                 loader.change_baud(baud_hz)

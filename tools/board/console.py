@@ -23,6 +23,9 @@ HELLO_WAIT_S = 5.0  # a board that was reset by the opening of its port leaves 2
 ANSWER_WAIT_S = 5.0
 COMMAND_MAX_BYTES = 4096
 PIECE_BYTES = 1024  # of a file, before base64
+# A board keeps 260 bytes from a UART for its program, which looks every few milliseconds; from native USB the rest waits.
+UART_PIECE_BYTES = 200
+UART_PAUSE_S = 0.05
 _HELLO_EVERY_S = 0.7
 _POLL_S = 0.05
 _LINE_MAX_BYTES = 65_536
@@ -70,6 +73,7 @@ class Console:
         self._reports = []  # taken in while a reply was awaited, for next_report()
         self._seen = ""
         self._serial = ports.open_serial(port, _POLL_S)
+        self._piece_bytes = UART_PIECE_BYTES if ports.is_uart(port) else COMMAND_MAX_BYTES
         try:
             self._greet(wait_s)
         except BaseException:
@@ -155,7 +159,10 @@ class Console:
 
     def _write(self, data):
         try:
-            self._serial.write(data)
+            for start in range(0, len(data), self._piece_bytes):
+                if start:
+                    time.sleep(UART_PAUSE_S)
+                self._serial.write(data[start : start + self._piece_bytes])
         except (OSError, serial.SerialException) as error:
             raise self._lost(error) from None
 

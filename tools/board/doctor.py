@@ -68,6 +68,8 @@ def run_cli(arguments):
         try:
             return _from_loader(port, console)
         except ToolError as loader_error:
+            if str(loader_error) == str(error):
+                raise
             raise ToolError("%s\n\n%s" % (error, loader_error)) from None
     _show(facts, console)
     step, is_fine = next_step(facts)
@@ -213,6 +215,8 @@ def _from_loader(port, console):
     with chips.connect(port, say=console.print) as chip:
         console.print("%s: %s" % (port, chip.text()), markup=False)
         kind = "the .bin for octal SPIRAM" if chip.psram == esp_image.OCTAL else "the plain .bin"
+        if chip.psram is None and chip.psram_mb != 0:
+            kind = "the .bin for octal SPIRAM or the plain one: the datasheet of the module tells, and --psram says it"
     text = "next: python -m tools flash IMAGE.bin (%s of %s)"
     console.print(text % (kind, "ESP32_GENERIC_S3, from MicroPython's download page"), style="bold", markup=False)
     return 1

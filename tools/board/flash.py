@@ -35,8 +35,7 @@ def run_cli(arguments):
             console.print("  0x%06x  %8d bytes  %s" % (offset, len(data), name), markup=False)
         console.print("This image can be written. Nothing was touched.")
         return 0
-    if not options.image.endswith(".bin"):
-        esp_image.find(options.image, options.psram)  # a folder without any image is told before the board is asked
+    esp_image.find(options.image, options.psram)  # what is no image is told before the board is asked
     port = ports.choose_port(options.port)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -52,6 +51,9 @@ def run_cli(arguments):
 
 def _flash(chip, options, console, progress):
     psram = options.psram or chip.psram
+    if psram is None and chip.psram_mb != 0:
+        text = "this chip has %s: say --psram octal or --psram quad; the datasheet of its module tells"
+        raise ToolError(text % chip.psram_text())
     image = esp_image.find(options.image, psram)
     console.print(image.text(), markup=False)
     check_fit(image, chip, psram)

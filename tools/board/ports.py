@@ -74,6 +74,15 @@ def list_ports():
     return sorted(found, key=lambda port: (not port.is_likely, port.device))
 
 
+def is_uart(name):
+    """True when a bridge chip, or something unknown, lies between this computer and the chip: not for the chip's own
+    USB, and not for a pseudo terminal."""
+    if name.startswith("/dev/pts/"):
+        return False
+    path = os.path.realpath(name)  # /dev/serial/by-id/... is a link
+    return not any(port.is_native_usb for port in list_ports() if os.path.realpath(port.device) == path)
+
+
 def choose_port(name=None):
     """Path of the port that is meant: `name` when given (a pseudo terminal is a port too), else the only likely one.
 
@@ -125,8 +134,9 @@ def why_closed(port, error):
         return PortBusy("%s is in use by %s; close it and try again" % (port, holder))
     if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV) or "FileNotFoundError" in text:
         return ToolError("there is no port %s any more; plug the board in again" % port)
-    if isinstance(error, ValueError):
-        return ToolError("%s is not a serial port: %s" % (port, text))
+    if isinstance(error, ValueError) or number in (errno.ENOTTY, errno.EISDIR) or "ioctl for device" in text:
+        text = "%s is not a serial port; leave --port out, and the port of the board is looked for" % port
+        return ToolError(text)
     reason = getattr(error, "strerror", None) or text
     return ToolError("cannot open %s: %s; unplug the board, plug it in again" % (port, reason))
 

@@ -167,6 +167,8 @@ class CloudEnd:
             if isinstance(out, outgoing.Drop):
                 self._drop(out.is_reset)
                 return
+            if isinstance(out, outgoing.Ping):
+                self._watch.on_ping_sent(self, self._connection, out.data)
             arrival = functools.partial(self._watch.on_ping, self, out.data) if isinstance(out, outgoing.Ping) else None
             self._send(outgoing.to_wire(out), arrival)
             if isinstance(out, outgoing.Close):

@@ -223,6 +223,8 @@ class Connection:
         self._sent_bytes = 0  # by the far end
         self._arrived_bytes = 0
         self._marks = deque()  # (sent bytes, function)
+        self._full_since_us = None
+        self._full_us = 0
         self.unread_since_us = None  # the inbox holds something, and nobody has read since then
         self.readable = _Wait(self, self._is_readable)
         self.writable = _Wait(self, self._is_writable)
@@ -230,8 +232,10 @@ class Connection:
     # The speaker's side
 
     @property
-    def unread_bytes(self):
-        return len(self._inbox) - self._at
+    def full_ms(self):
+        """How long altogether the far end had something to send and the speaker's unread bytes stood in its way."""
+        under_way_us = 0 if self._full_since_us is None else self.network.clock._now_us - self._full_since_us
+        return (self._full_us + under_way_us) // 1000
 
     def readinto(self, mv):
         if self.is_closed:
@@ -248,6 +252,9 @@ class Connection:
             self._inbox.clear()
             self._at = 0
             self.unread_since_us = None
+        if self._full_since_us is not None and len(self._inbox) - self._at < WINDOW_BYTES // 2:
+            self._full_us += self.network.clock._now_us - self._full_since_us
+            self._full_since_us = None
         if self._outbox:
             self._pump()
         return n
@@ -308,6 +315,8 @@ class Connection:
             self._is_ended = True
         else:
             self._inbox += what
+            if self._outbox:
+                self._note_full()
             if self.unread_since_us is None:
                 self.unread_since_us = self.network.clock._now_us
             self._arrived_bytes += len(what)
@@ -364,6 +373,10 @@ class Connection:
             self.down.put(RESET)
             self._leave()
 
+    def _note_full(self):
+        if self._full_since_us is None and len(self._inbox) - self._at >= WINDOW_BYTES // 2:
+            self._full_since_us = self.network.clock._now_us
+
     def _pump(self):
         outbox = self._outbox
         down = self.down
@@ -371,6 +384,7 @@ class Connection:
             what = outbox[0]
             if isinstance(what, bytes):
                 if down.flying_bytes + len(self._inbox) - self._at + len(what) > WINDOW_BYTES:
+                    self._note_full()
                     if down.is_dead or down.flying_bytes or self._inbox:
                         return
             outbox.popleft()

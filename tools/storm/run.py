@@ -151,7 +151,8 @@ class Run:
         if prepare is not None:
             prepare(self)
         self._hooks = {name: self._of_checks(name) for name in (
-            "on_trace", "on_report", "on_line", "on_message", "on_dac", "on_ping", "on_pong", "on_attempt", "on_tick",
+            "on_trace", "on_report", "on_line", "on_message", "on_dac", "on_ping_sent", "on_ping", "on_pong",
+            "on_attempt", "on_tick",
         )}  # fmt: skip
         self.network.on_attempt = lambda: self._tell("on_attempt")
 
@@ -303,6 +304,9 @@ class Run:
 
     def on_breach(self, text):
         self.violate(1, "the speaker broke the WebSocket protocol: " + text)
+
+    def on_ping_sent(self, far, connection, payload):
+        self._tell("on_ping_sent", far, connection, payload)
 
     def on_ping(self, far, payload):
         self._tell("on_ping", far, payload)

@@ -22,7 +22,7 @@ def count(step, prepare=None, calls=16):
 
     Collections that happen within are part of it, as they are in life.
     """
-    empty = _ticks(_nothing, prepare, calls)
+    empty = _ticks(_nothing, None, calls)
     return (_ticks(step, prepare, calls) - empty) * _TICK_INSTRUCTIONS // calls
 
 

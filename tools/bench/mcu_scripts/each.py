@@ -50,11 +50,16 @@ def rows():
         dst[at : at + 640] = pcm[:640]
         return kernel.scale_peak(dst, at, 320, 1024, 8)
 
-    def played(n, gain):
-        return lambda k, d, at: k.scale_into(pcm, 0, n, d, at, gain)
+    # A call with six arguments inside of a call with three would take its frame from the heap, and that would count: so
+    # these two are checked by one function and counted by another.
+    def played(gain):
+        return lambda k, d, at: k.scale_into(pcm, 0, 480, d, at, gain), lambda: volume(pcm, 0, 480, dst, 0, gain)
+
+    volume = kernels_viper.scale_into
+    expand = kernels_viper.expand_into
 
     def expanded(values):
-        return lambda k, d, at: k.expand_into(codes, 0, 160, d, at, values)
+        return lambda k, d, at: k.expand_into(codes, 0, 160, d, at, values), lambda: expand(codes, 0, 160, dst, 0, values)
 
     def decimated(kernel, dst, at):
         return kernel.decimate2_into(pcm, 0, 320, dst, at, kernels_tables.decimate2_state())
@@ -69,8 +74,9 @@ def rows():
         state[0] = 0
         state[1] = 2
         dst[at : at + len(event)] = event
-        first = kernel.json_walk(dst, at, at + len(event), scan.names, state)
-        return first, kernel.json_walk(dst, at + behind, at + len(event), scan.names, state), tuple(state)
+        json_walk = kernels_py.json_walk if kernel is kernels_py else kernels_json_viper.json_walk
+        first = json_walk(dst, at, at + len(event), scan.names, state)
+        return first, json_walk(dst, at + behind, at + len(event), scan.names, state), tuple(state)
 
     def walk():
         scan.state[0] = 0
@@ -96,13 +102,13 @@ def rows():
         ("mask 930", masked, lambda: kernels_viper.xor_mask(buf, 14, 930)),
         ("A-law encode 160", lambda k, d, at: k.alaw_encode_into(pcm, 0, 160, d, at), None),
         ("mu-law encode 160", lambda k, d, at: k.ulaw_encode_into(pcm, 0, 160, d, at), None),
-        ("A-law decode 160", expanded(kernels_tables.ALAW_VALUES), None),
-        ("mu-law decode 160", expanded(kernels_tables.ULAW_VALUES), None),
+        ("A-law decode 160",) + expanded(kernels_tables.ALAW_VALUES),
+        ("mu-law decode 160",) + expanded(kernels_tables.ULAW_VALUES),
         ("decimate 320", decimated, lambda: kernels_viper.decimate2_into(pcm, 0, 320, dst, 0, state)),
         ("gain 4 and level 320", amplified, lambda: kernels_viper.scale_peak(buf, 0, 320, 1024, 8)),
-        ("volume 70 % 480", played(480, 2007), None),
-        ("volume 100 % 480", played(480, 4096), None),
-        ("volume 150 % 480", played(480, 9216), None),
+        ("volume 70 % 480",) + played(2008),
+        ("volume 100 % 480",) + played(4096),
+        ("volume 150 % 480",) + played(9216),
         ("JSON walk", walked, walk),
     )
     for name, call, step in calls:

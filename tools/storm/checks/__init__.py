@@ -32,6 +32,9 @@ class Check:
     def on_dac(self, first, rate_hz, samples):
         """These samples (an array of int16, some of them not zero) left the loudspeaker from number `first` on."""
 
+    def on_ping_sent(self, far, connection, payload):
+        """The cloud put a ping behind whatever else it has to send."""
+
     def on_ping(self, far, payload):
         """A ping of the cloud arrived at the speaker's socket."""
 

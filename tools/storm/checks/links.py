@@ -17,6 +17,7 @@ class Links(Check):
     def __init__(self, run):
         super().__init__(run)
         self._pings = {}  # (far end, payload) -> (t_ms, disturbances until then, blocked_us)
+        self._unarrived = {}  # (far end, payload) -> (connection, its full_ms when the ping was sent)
         self._attempts = []  # (t_ms, was it a press that asked for it)
         self._is_pressed = False
         self._conversation = ""
@@ -27,14 +28,23 @@ class Links(Check):
 
     # Pings
 
+    def on_ping_sent(self, far, connection, payload):
+        self._unarrived[far, bytes(payload)] = (connection, connection.full_ms)
+
     def on_ping(self, far, payload):
         run = self.run
+        self._unarrived.pop((far, bytes(payload)), None)
         self._pings[far, bytes(payload)] = (run.clock.now_ms, run.disturbances, run.clock.blocked_us)
 
     def on_pong(self, far, payload):
         asked = self._pings.pop((far, bytes(payload)), None)
-        if asked is not None and asked[1] == self.run.disturbances and not self.run.is_disturbed:
+        if asked is None:
+            return
+        if asked[1] == self.run.disturbances and not self.run.is_disturbed:
             self.worst_pong_ms = max(self.worst_pong_ms, self.run.clock.now_ms - asked[0])
+        # Only the newest of several pings needs an answer (RFC 6455 5.5.3).
+        for key in [key for key, one in self._pings.items() if key[0] is far and one[0] <= asked[0]]:
+            del self._pings[key]
 
     def on_tick(self):
         now_ms = self.run.clock.now_ms
@@ -50,6 +60,11 @@ class Links(Check):
                 self.violate("a ping has no pong after %d ms, and nothing was wrong with the network"
                              % (now_ms - t_ms))
 
+        for key, (connection, full_ms) in list(self._unarrived.items()):
+            if key[0].is_over or connection.is_closed:
+                del self._unarrived[key]
+            elif connection.full_ms - full_ms > PONG_MS:
+                self.violate("a ping waits for %d ms behind bytes that are not read" % (connection.full_ms - full_ms))
         self._check_reading()
 
     def _check_reading(self):

@@ -1,4 +1,4 @@
-"""Promise 1: what the microphone heard of a question reaches the cloud exactly once and in order, and nothing else does.
+"""Promise 1: what the microphone heard of a question reaches the cloud exactly once, in order, and nothing else does.
 
 Every frame that arrives is found on the microphone's time line (room.py). The first one of a question is looked for,
 each further one must go on where the last one ended. What is missing must have been counted by the speaker: lost in
