@@ -113,8 +113,14 @@ def is_packet_waiting():
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN)
     seen = b""
-    while len(seen) < 64 and poll.poll(STEP_MS):
-        seen += sys.stdin.buffer.read(1)
+    is_whole = False
+    while not is_whole:
+        try:
+            while len(seen) < 64 and poll.poll(STEP_MS):
+                seen += sys.stdin.buffer.read(1)
+            is_whole = True
+        except KeyboardInterrupt:
+            pass  # some packets hold that byte twice
     return b"IMPROV" in seen
 
 

@@ -56,8 +56,7 @@ class Settings:
         try:
             missing, judged = _judge(old)
         except ConfigError as error:
-            shown = {key: _HIDDEN if key in _secrets() else old[key] for key in old if key != "cloud_url"}
-            return {"config": shown, "missing": [], "problem": error.text}
+            return {"config": _shown_of(old), "missing": [], "problem": error.text}
         shown = judged.redacted()
         for key in missing:
             shown[key] = ""
@@ -111,10 +110,19 @@ def _check_names(names, old):
             raise ConfigError(name[:40], "no such setting%s" % ("; did you mean %s?" % near if near else ""))
 
 
-def _secrets():
-    from . import config_table
+def _shown_of(values):
+    """What may be shown of settings that are wrong: no secret, nor a token at the wrong place, no URL that may hold one,
+    no name that is no setting, because it may be that of a secret, mistyped.
+    """
+    from . import config_rules, config_table
 
-    return [row[0] for row in config_table.ROWS if row[1] == config_table.SECRET]
+    shown = {}
+    for row in config_table.ROWS:
+        key = row[0]
+        if key in values and key != "cloud_url":
+            is_hidden = row[1] == config_table.SECRET or config_rules.looks_like_token(values[key])
+            shown[key] = _HIDDEN if is_hidden else values[key]
+    return shown
 
 
 def _formatted(values):

@@ -182,11 +182,19 @@ def _allowed(key, kind, limits):
 
 def _show(value):
     """A value for an error text. A token is recognised wherever somebody pasted it by mistake, and not shown."""
+    if looks_like_token(value):
+        return "what looks like a token"
     shown = json.dumps(value)
-    for mark in _TOKEN_MARKS:
-        if mark in shown:
-            return "what looks like a token"
     return shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + "..."
+
+
+def looks_like_token(value):
+    """True of any value of a JSON file in which a token may stand."""
+    text = json.dumps(value)
+    for mark in _TOKEN_MARKS:
+        if mark in text:
+            return True
+    return False
 
 
 def _show_secret(value):

@@ -10,10 +10,12 @@ from unload import unload
 from . import VERSION, errors, report, tasks, trace as tr
 from .compat import const, mem_free_bytes, ticks_diff
 from .errors import ConfigError, LinkError
+from .session.states import CONNECTING, IDLE, OFFLINE, STANDBY
 
-_QUIET_POLL_MS = const(50)
-_QUIET_WAIT_MS = const(8000)  # a host gives up after 30 s, and joining a network takes half of that
-_VOLUME_MAX_PERCENT = const(150)
+_REST_POLL_MS = const(50)
+_REST_WAIT_MS = const(8000)  # a host gives up after 30 s, and joining a network takes half of that
+
+_WITHOUT_TURN = (STANDBY, OFFLINE, CONNECTING, IDLE)
 
 
 class _Settings:
@@ -135,7 +137,7 @@ class SpeakerDevice(_Device):
         """The settings are read at the start: a restart takes them over."""
 
     async def scan(self):
-        await self._until_quiet()
+        await self._until_it_rests()
         if self._wifi.is_up:
             return self._wifi.scan()
         self._speaker.connector.pause()  # while it joins, the radio cannot listen around
@@ -147,7 +149,7 @@ class SpeakerDevice(_Device):
 
     async def join(self, ssid, password):
         self._judge(ssid, password)
-        await self._until_quiet()
+        await self._until_it_rests()
         config = self._speaker.config
         self._speaker.connector.pause()
         try:
@@ -161,13 +163,14 @@ class SpeakerDevice(_Device):
         self._speaker.connector.resume()
         self._speaker.session.hurry()
 
-    async def _until_quiet(self):
+    async def _until_it_rests(self):
+        """While the cloud thinks it is quiet, too; but what takes the Wi-Fi then takes the answer."""
         ports = self._ports
         began_ms = ports.ticks_ms()
-        while not self._speaker.is_quiet():
-            if ticks_diff(ports.ticks_ms(), began_ms) >= _QUIET_WAIT_MS:
+        while self._speaker.session.state not in _WITHOUT_TURN or not self._speaker.is_quiet():
+            if ticks_diff(ports.ticks_ms(), began_ms) >= _REST_WAIT_MS:
                 raise LinkError("not during a conversation: try again when the speaker rests", errors.BUSY)
-            await ports.sleep_ms(_QUIET_POLL_MS)
+            await ports.sleep_ms(_REST_POLL_MS)
 
 
 class BlankDevice(_Device):

@@ -40,12 +40,14 @@ DNS = const(28)  # arg: ms the look-up blocked the loop
 WIFI_UP = const(29)  # arg: ms until there was an address
 MALFORMED = const(30)  # a message or its audio could not be read and was skipped; arg: how many so far
 TOO_BIG = const(31)  # a message was longer than message_max_bytes and was skipped; arg: how many on this connection
+RING_MOST = const(32)  # an answer is over; arg: the most bytes that ever waited in the ring
+QUEUE_MOST = const(33)  # a question is over; arg: the most ms of microphone that ever waited for the link
 
 NAMES = (
     "-", "state", "event", "press", "release", "first_frame", "complete", "first_delta", "first_sample",
     "last_sample", "underrun", "overrun", "ring_full", "flush", "cancel", "stale_audio", "gated", "link_up",
     "link_down", "retry", "ping", "pong", "error", "cloud_code", "unknown_event", "uplink_drop", "gc",
-    "heap_free", "dns", "wifi_up", "malformed", "too_big",
+    "heap_free", "dns", "wifi_up", "malformed", "too_big", "ring_most", "queue_most",
 )  # fmt: skip
 
 

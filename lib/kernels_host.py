@@ -134,6 +134,8 @@ def decimate2_into(src, src_at, n_samples, dst, dst_at, state):
     left = window[2 * len(samples) :]
     state[0] = len(left)
     state[1 : 1 + len(left)] = array("H", [value + 32768 for value in left])
+    if state[-1]:
+        return alaw_encode_into(array("h", samples).tobytes(), 0, len(samples), dst, dst_at)
     return _store(array("h", samples), dst, dst_at)
 
 

@@ -120,22 +120,25 @@ def xor_mask(buf, at, n):
 
 def alaw_encode_into(src, src_at, n_samples, dst, dst_at):
     """Samples to G.711 A-law, one byte each, the upper 12 bits decide (ITU-T G.711, G.191). Returns n_samples."""
-    lengths = BIT_LENGTH
     i = src_at
     for at in range(dst_at, dst_at + n_samples):
-        value = src[i] | src[i + 1] << 8
+        dst[at] = _alaw_code(src[i] | src[i + 1] << 8)
         i += 2
-        if value & 0x8000:
-            magnitude = (value ^ 0xFFFF) >> 4
-            code = 0x55
-        else:
-            magnitude = value >> 4
-            code = 0xD5
-        segment = lengths[magnitude >> 4]
-        if segment:
-            magnitude = segment << 4 | magnitude >> (segment - 1) & 15
-        dst[at] = magnitude ^ code
     return n_samples
+
+
+def _alaw_code(value):
+    """Of a sample, signed or not."""
+    if value & 0x8000:
+        magnitude = (value & 0xFFFF ^ 0xFFFF) >> 4
+        code = 0x55
+    else:
+        magnitude = value >> 4
+        code = 0xD5
+    segment = BIT_LENGTH[magnitude >> 4]
+    if segment:
+        magnitude = segment << 4 | magnitude >> (segment - 1) & 15
+    return magnitude ^ code
 
 
 def ulaw_encode_into(src, src_at, n_samples, dst, dst_at):
@@ -230,9 +233,10 @@ def decimate2_into(src, src_at, n_samples, dst, dst_at, state):
 
     state comes from decimate2_state() and belongs to one stream of sound: however the stream is cut into calls, odd
     counts included, the output is the same. A stream of n samples gives n // 2. In place is allowed (dst_at <= src_at).
+    A state that was made to_alaw gives A-law codes of one byte, as alaw_encode_into would of the samples.
     """
     done = 0
-    written_at = dst_at
+    written = 0
     while done < n_samples:
         n = n_samples - done
         if n > DECIMATE_CHUNK:
@@ -242,13 +246,14 @@ def decimate2_into(src, src_at, n_samples, dst, dst_at, state):
         for at in range(filled + 1, filled + 1 + n):
             state[at] = (src[i] | src[i + 1] << 8) ^ 0x8000
             i += 2
-        written_at = _decimate_window(state, filled + n, dst, written_at)
+        written += _decimate_window(state, filled + n, dst, dst_at, written)
         done += n
-    return (written_at - dst_at) >> 1
+    return written
 
 
-def _decimate_window(state, filled, dst, dst_at):
-    """Filter the window, keep its rest as history. Returns the offset behind the last sample written."""
+def _decimate_window(state, filled, dst, dst_at, index):
+    """Filter the window, keep its rest as history; the first output is sample `index` of dst. Returns how many."""
+    first = index
     middle = 1 + FIR_TAPS // 2
     last_middle = filled - FIR_TAPS // 2
     while middle <= last_middle:
@@ -263,16 +268,19 @@ def _decimate_window(state, filled, dst, dst_at):
             total = 32767
         elif total < -32768:
             total = -32768
-        dst[dst_at] = total & 0xFF
-        dst[dst_at + 1] = total >> 8 & 0xFF
-        dst_at += 2
+        if state[-1]:
+            dst[dst_at + index] = _alaw_code(total)
+        else:
+            dst[dst_at + 2 * index] = total & 0xFF
+            dst[dst_at + 2 * index + 1] = total >> 8 & 0xFF
+        index += 1
         middle += 2
     used = middle - 1 - FIR_TAPS // 2
     left = filled - used
     for i in range(1, 1 + left):
         state[i] = state[used + i]
     state[0] = left
-    return dst_at
+    return index - first
 
 
 def json_walk(buf, at, end, names, state):

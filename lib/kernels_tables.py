@@ -76,10 +76,11 @@ FIR_TAPS = 35
 
 # State: [0] how many samples the window holds, then the window: unsigned, 32768 is silence, so that one unsigned load
 # is enough in native code. The window is FIR_TAPS - 1 samples of history and what is being worked on.
+# Behind it stands 1 when A-law codes are wanted.
 DECIMATE_CHUNK = 160
 _SILENCE = 32768
 
 
-def decimate2_state():
-    """A fresh state for decimate2_into: as if silence had gone before."""
-    return array("H", [FIR_TAPS - 2] + [_SILENCE] * (FIR_TAPS - 1 + DECIMATE_CHUNK))
+def decimate2_state(to_alaw=False):
+    """A fresh state for decimate2_into: as if silence had gone before. to_alaw: it gives A-law codes, not samples."""
+    return array("H", [FIR_TAPS - 2] + [_SILENCE] * (FIR_TAPS - 1 + DECIMATE_CHUNK) + [1 if to_alaw else 0])

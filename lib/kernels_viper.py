@@ -23,6 +23,7 @@ from micropython import const
 
 _PAD = const(61)  # "="
 _LOUD = const(64)  # as LOUD_PEAK of kernels_tables; here known when it is compiled
+_TO_ALAW_AT = const(195)  # in the state of the low-pass
 _FIR_BIAS = const(538_566_656)  # what 32768 under every sample adds to the sum, less half of the last bit kept
 
 
@@ -485,8 +486,10 @@ def scale_peak(buf: ptr16, at: int, n_samples: int, gain: int, shift: int) -> in
 
 @micropython.viper
 def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: int, state: ptr16) -> int:
+    codes = ptr8(ALAW_CODES)
+    shifts = ptr8(ALAW_SHIFTS)
     at = ptr8(int(dst) + dst_at)
-    first = int(at)
+    done = 0
     read_at = int(src) + src_at
     left = n_samples
     flip = 0x8000
@@ -515,6 +518,7 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
             src_at -= 1
         src = ptr16(int(state) + 2)
         outputs = (filled - 33) >> 1
+        done += outputs
         n = outputs
         while n > 0:
             # Unsigned samples: the positive taps add up to less than 2**31 at 65535 each, so no partial sum overflows.
@@ -533,9 +537,14 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
             ) >> 14
             if src_at + 32768 >> 16:
                 src_at = 32767 if src_at > 0 else -32768
-            at[0] = src_at
-            at[1] = src_at >> 8
-            at = ptr8(int(at) + 2)
+            if state[_TO_ALAW_AT]:
+                upper = src_at >> 8 & 255
+                at[0] = codes[upper] ^ (src_at >> shifts[upper] & 15)
+                at = ptr8(int(at) + 1)
+            else:
+                at[0] = src_at
+                at[1] = src_at >> 8
+                at = ptr8(int(at) + 2)
             src = ptr16(int(src) + 4)
             n -= 1
         filled -= 2 * outputs
@@ -548,4 +557,4 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
             dst = ptr8(int(dst) + 4)
             src = ptr16(int(src) + 4)
             n -= 2
-    return (int(at) - first) >> 1
+    return done

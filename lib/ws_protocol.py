@@ -21,9 +21,6 @@ Stepping through received frames and sealing frames allocates nothing on MicroPy
 fragments, or one cut by the buffer's end, costs a few memoryview slices.
 """
 
-import binascii
-import hashlib
-
 from kernels import copy_into, xor_mask
 
 try:
@@ -57,25 +54,18 @@ NO_CLOSE_CODE = const(1005)  # RFC 6455 7.1.5: the close frame was empty
 
 _OP_CONTINUATION = const(0)
 _FRAME_MAX_BYTES = const(0x3FFFFFFF)  # integers above allocate on a 32-bit MicroPython; no honest frame comes near
-_HEAD_MAX_BYTES = const(8192)  # HTTP answer without its body
-_HEADERS_MAX = const(64)
-_INTERIM_MAX = const(8)  # answers 1xx before the real one
-_BODY_MAX_BYTES = const(512)  # of a refusal, kept for its text
 _RESERVE_BYTES = const(128)  # kept free behind an unfinished message: the longest control frame (127) or header (10)
 _RESIDENT_MIN_BYTES = const(1024)
 
 # Phases
-_HEAD = const(0)
-_BODY = const(1)
-_FRAMES = const(2)
-_OVER = const(3)
+_HANDSHAKE = const(0)
+_FRAMES = const(1)
+_OVER = const(2)
 
 # What becomes of the data frame being received
 _RESIDENT = const(0)
 _TEMPORARY = const(1)
 _SKIPPED = const(2)
-
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class WSError(Exception):
@@ -148,11 +138,6 @@ def close_into(dst, at, code, reason=b""):
     return n + 2
 
 
-def accept_key(nonce_text):
-    """What Sec-WebSocket-Accept must say to this Sec-WebSocket-Key (bytes both)."""
-    return binascii.b2a_base64(hashlib.sha1(nonce_text + _GUID).digest()).strip()
-
-
 class WSProtocol:
     """rx_buffer_bytes: the resident buffer, at least 1024; or a bytearray to use as such.
     message_max_bytes: larger messages are skipped, counted in too_big_count and reported as TOO_BIG.
@@ -174,14 +159,10 @@ class WSProtocol:
         self.close_code = NO_CLOSE_CODE
         self.close_reason = ""
         self.headers = {}  # of the HTTP answer, names in lower case
-        self._phase = _HEAD
+        self._phase = _HANDSHAKE
         self._at = 0  # next byte to look at
         self._end = 0  # end of the received bytes
-        self._accept = ""
-        self._head_at = 0
-        self._interim_count = 0
-        self._status = 0
-        self._reason = ""
+        self._handshake = None  # ws_handshake.Handshake, until the connection is open
         self._is_in_frame = False
         self._opcode = 0
         self._is_final = False
@@ -220,14 +201,14 @@ class WSProtocol:
 
     def ended(self):
         """The stream is at its end: raises what that means during the handshake, and does nothing after it."""
-        if self._phase == _HEAD:
-            raise WSError("the connection ended before the answer to the handshake was complete")
-        if self._phase == _BODY:
+        if self.is_refused():
             self._refuse()
+        if self._phase == _HANDSHAKE:
+            raise WSError("the connection ended before the answer to the handshake was complete")
 
     def is_refused(self):
         """An answer other than 101 has come and its body is being collected: ended() raises what there is."""
-        return self._phase == _BODY
+        return self._phase == _HANDSHAKE and self._handshake.is_refused
 
     def _compact(self):
         """Move everything that is still needed to the front, without gaps."""
@@ -260,87 +241,33 @@ class WSProtocol:
         nonce16   16 random bytes, new for each connection
         raises    ValueError when a part has a character that would break the request (a fault of our caller);
                   the text names the header, not its value
+
+        Loads ws_handshake; the caller may let go of that module when OPEN has come.
         """
-        nonce_text = binascii.b2a_base64(nonce16).strip()
-        self._accept = accept_key(nonce_text).decode()
-        if not path or " " in path:
-            raise ValueError("the path of the request is empty or has a blank")
-        lines = ["GET " + _printable(path, "path") + " HTTP/1.1", "Host: " + _printable(host, "Host")]
-        lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
-        lines.append("Sec-WebSocket-Key: " + nonce_text.decode())
-        for name in headers:
-            lines.append(_printable(name, "header name") + ": " + _printable(headers[name], name))
-        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+        from ws_handshake import Handshake
 
-    def _next_in_head(self):
-        buf = self._rx
-        n = self._end - self._at
-        if n >= 5 and buf.find(b"HTTP/", self._at, self._at + 5) < 0:
-            raise WSError("the answer is not HTTP: is there a WebSocket server, and is it ws:// or wss:// rightly?")
-        limit = min(_HEAD_MAX_BYTES, self._rx_bytes - _RESERVE_BYTES)
-        head_end = buf.find(b"\r\n\r\n", self._at + self._head_at, self._end)
-        head_n = head_end - self._at if head_end >= 0 else n - 3  # of the blank line, three bytes may be here already
-        if head_n > limit:
-            raise WSError("the head of the HTTP answer is longer than %d bytes" % limit)
-        if head_end < 0:
-            self._head_at = max(0, n - 3)
-            return NONE
-        lines = _text(buf, self._at, head_end).split("\r\n")
-        self._at = head_end + 4
-        self._head_at = 0
-        self._parse_status(lines[0])
-        self.headers = _parse_headers(lines)
-        if self._status == 101:
-            self._check_upgrade()
-            self._phase = _FRAMES
-            return OPEN
-        if 100 <= self._status < 200:
-            self._interim_count += 1
-            if self._interim_count > _INTERIM_MAX:
-                raise WSError("more than %d interim HTTP answers" % _INTERIM_MAX)
-            return self._next_in_head()
-        self._phase = _BODY
-        return self._next_in_body()
+        self._handshake = Handshake(nonce16, self._rx_bytes - _RESERVE_BYTES)
+        return self._handshake.request(host, path, headers)
 
-    def _parse_status(self, line):
-        parts = line.split(" ", 2)
-        status = parts[1] if len(parts) > 1 else ""
-        if not parts[0].startswith("HTTP/1.") or len(status) != 3 or not status.isdigit() or status[0] == "0":
-            raise WSError("not an HTTP/1 status line: %s" % line[:60])
-        self._status = int(status)
-        self._reason = parts[2][:80] if len(parts) > 2 else ""
-
-    def _check_upgrade(self):
-        headers = self.headers
-        if headers.get("upgrade", "").lower() != "websocket":
-            raise WSError("HTTP 101 without `Upgrade: websocket`")
-        if "upgrade" not in _tokens(headers.get("connection", "")):
-            raise WSError("HTTP 101 without `Connection: Upgrade`")
-        if headers.get("sec-websocket-accept", "") != self._accept:
-            raise WSError("wrong Sec-WebSocket-Accept: something between us and the server answered from a cache")
-        if headers.get("sec-websocket-extensions") or headers.get("sec-websocket-protocol"):
-            raise WSError("the server chose an extension or sub-protocol that was not offered")
-
-    def _next_in_body(self):
-        """Raise WSRefused as soon as enough of the body is here."""
-        n = self._end - self._at
-        length = self.headers.get("content-length", "")
-        is_chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
-        if is_chunked:
-            is_whole = self._rx.find(b"0\r\n\r\n", self._at, self._end) >= 0
-        else:
-            is_whole = length.isdigit() and n >= int(length)
-        if is_whole or n >= _BODY_MAX_BYTES or self._status == 204 or self._status == 304:
+    def _next_in_handshake(self):
+        handshake = self._handshake
+        while not handshake.is_refused:
+            n = handshake.take_head(self._rx, self._at, self._end)
+            self._at += n
+            if handshake.is_accepted:
+                self.headers = handshake.headers
+                self._handshake = None
+                self._phase = _FRAMES
+                return OPEN
+            if n == 0:
+                return NONE
+        if handshake.has_body(self._rx, self._at, self._end):
             self._refuse()
         return NONE
 
     def _refuse(self):
-        body_end = min(self._end, self._at + _BODY_MAX_BYTES)
-        body = _text(self._rx, self._at, body_end)
-        if "chunked" in self.headers.get("transfer-encoding", "").lower():
-            body = body[body.find("\r\n") + 2 :].split("\r\n")[0]  # the first chunk says enough
         self._phase = _OVER
-        raise WSRefused(self._status, self._reason, " ".join(body.split()), self.headers)
+        raise self._handshake.refusal(self._rx, self._at, self._end)
 
     # Frames
 
@@ -351,9 +278,7 @@ class WSProtocol:
                   WSRefused  the handshake was answered with another status than 101
         """
         if self._phase != _FRAMES:
-            if self._phase == _HEAD:
-                return self._next_in_head()
-            return self._next_in_body() if self._phase == _BODY else NONE
+            return self._next_in_handshake() if self._phase == _HANDSHAKE else NONE
         buf = self._rx
         if self.buf is not buf:
             self.buf = buf  # lets go of a temporary buffer handed out before
@@ -596,33 +521,3 @@ def is_utf8(data):
             else:
                 return False
     return more == 0
-
-
-def _printable(text, name):
-    for letter in text:
-        if not " " <= letter <= "~":
-            raise ValueError("the %s of the request has a character that HTTP does not allow" % name)
-    return text
-
-
-def _text(buf, start, end):
-    """ASCII of what the peer sent; anything unprintable but the line ends becomes "?"."""
-    return "".join([chr(b) if 32 <= b < 127 or b == 13 or b == 10 else "?" for b in memoryview(buf)[start:end]])
-
-
-def _parse_headers(lines):
-    if len(lines) > _HEADERS_MAX:
-        raise WSError("more than %d HTTP headers" % _HEADERS_MAX)
-    headers = {}
-    for line in lines[1:]:
-        name, colon, value = line.partition(":")
-        if not colon or not name or " " in name:
-            raise WSError("a malformed HTTP header")
-        name = name.lower()
-        value = value.strip()
-        headers[name] = headers[name] + ", " + value if name in headers else value
-    return headers
-
-
-def _tokens(value):
-    return [token.strip().lower() for token in value.split(",")]

@@ -1,8 +1,8 @@
 """Runs on a real MicroPython, behind tests/repl_stand_in.py: the chip that executes what the board is asked to.
 
 Arguments: flash file, blocks, number of the pipe with questions, of the pipe for answers, writes until the power goes,
-machine text, flash bytes, PSRAM bytes, version. A question is a letter (C code, F file), a length, a text, or S alone;
-an answer a letter (B begun, N no interrupts from now on, I interrupts again, S synchronised, D done, E exited, R reset,
+machine text, flash bytes, PSRAM bytes, version. A question is a letter (C code, F file), a length, a text, or S and a
+number, which the answer S repeats; an answer a letter (B begun, N no interrupts from now on, I interrupts again, S synchronised, D done, E exited, R reset,
 X power gone), the number of the question, the writes so far, a length, the text of the error.
 """
 
@@ -186,11 +186,12 @@ def error_text(error):
 
 
 def ask():
-    """The next question, None at the end."""
-    kind = questions.read(1)
-    if kind == b"S":
-        return "S"
-    return (kind, questions.read(struct.unpack("<I", questions.read(4))[0]).decode()) if kind else None
+    """The next question, None at the end. Its head is read in one piece: a Ctrl-C takes all of an S, or nothing."""
+    head = questions.read(5)
+    if not head:
+        return None
+    size = struct.unpack("<I", head[1:])[0]
+    return head[:1], size if head[:1] == b"S" else questions.read(size).decode()
 
 
 def execute(kind, text):
@@ -223,8 +224,8 @@ def serve():
             question = ask()
             if question is None:
                 return
-            if question == "S":
-                answer("S", "")
+            if question[0] == b"S":
+                answers.write(b"S" + struct.pack("<III", question[1], flash.writes, 0))
                 continue
             number += 1
             is_asked = True

@@ -1,7 +1,7 @@
 """Runs boot.py on a made-up chip: `boot_child.py BOOT.PY CHIP.JSON`, current folder: the disk. Prints what it did.
 
 CHIP.JSON: {"cause": reset cause, "levels": {pin: [[from step, level], ...]}, "ctrl_c_at": step or null,
-"typed": what waits on stdin after that Ctrl-C, "platform": as which sys.platform}
+"typed": what waits on stdin after that Ctrl-C, a 0x03 in it interrupts, "platform": as which sys.platform}
 """
 
 import json
@@ -65,6 +65,8 @@ class Typed:
 
     def read(self, n):
         first, chip["typed"] = chip["typed"][:n], chip["typed"][n:]
+        if first == "\x03":
+            raise KeyboardInterrupt
         return first.encode()
 
 

@@ -54,14 +54,16 @@ class Faults:
 class StandIn:
     """A board on a pseudo terminal; `flash` is the path of its flash chip's file, made and formatted when missing.
 
-    facts: what it says of itself: machine (text), flash_bytes, psram_bytes. bytes_in and writes count what happened,
+    facts: what it says of itself: machine (text), flash_bytes, psram_bytes. has_input: what the host sends while code
+    runs goes to the code's sys.stdin, and what it leaves is lost; without it such bytes wait for the prompt. bytes_in and writes count what happened,
     so that a test can choose where to cut; seen is everything that was sent to the host.
     """
 
-    def __init__(self, flash, blocks=512, faults=None, facts=None):
+    def __init__(self, flash, blocks=512, faults=None, facts=None, has_input=False):
         self.flash = str(flash)
         self.blocks = blocks
         self.faults = faults or Faults()
+        self.has_input = has_input
         self.facts = {"machine": "Generic ESP32S3 module with Octal-SPIRAM with ESP32S3", "version": (1, 25, 0, "")}
         self.facts.update({"flash_bytes": 16 << 20, "psram_bytes": 8 << 20}, **(facts or {}))
         self.bytes_in = 0
@@ -288,7 +290,9 @@ class StandIn:
                 self._send(printed.replace(b"\n", b"\r\n"))
             if self._master in ready:
                 byte = self._read(1)
-                if byte != b"\x03":
+                if byte != b"\x03" and self.has_input:
+                    child.type(byte)
+                elif byte != b"\x03":
                     self._typed += byte
                 elif not self.faults.is_deaf_to_ctrl_c:
                     child.interrupt()
@@ -339,7 +343,7 @@ class _Child:
         words.append(".".join(map(str, facts["version"][:3])))
         self._process = subprocess.Popen(
             [_micropython(), "-X", "heapsize=8M", _CHILD] + [str(word) for word in words],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(ask_read, answer_write),
@@ -350,9 +354,14 @@ class _Child:
         self.writes = 0
         self.has_interrupts = True
         self._asked = 0
+        self._synchronised = 0
         self._is_running = False
         self._is_interrupted = False
         self._interrupted_s = 0
+
+    def type(self, data):
+        self._process.stdin.write(data)
+        self._process.stdin.flush()
 
     def ask(self, kind, text):
         if self._is_interrupted:
@@ -379,11 +388,15 @@ class _Child:
         return word, number, self._exactly(size)
 
     def _synchronise(self):
-        """After this no Ctrl-C is under way any more; see board_child.py."""
+        """After this no Ctrl-C is under way any more; see board_child.py. Only the answer to an S that was sent after the
+        Ctrl-C says so: on a busy computer those of an earlier time may still lie in the pipe."""
+        first = self._synchronised + 1
         while True:
-            os.write(self._ask, b"S")
+            self._synchronised += 1
+            os.write(self._ask, b"S" + struct.pack("<I", self._synchronised))
             while select.select([self.control], [], [], 0.1)[0]:
-                if self._message()[0] == b"S":
+                word, number, _ = self._message()
+                if word == b"S" and number >= first:
                     return
 
     def _exactly(self, count):
@@ -421,5 +434,6 @@ class _Child:
         self._process.kill()
         self._process.wait()
         self._process.stdout.close()
+        self._process.stdin.close()
         os.close(self._ask)
         os.close(self.control)

@@ -7,6 +7,7 @@ import pytest
 from speaker_peer import SpeakerPeer
 
 from tools import ToolError
+from tools.board import ports
 from tools.board.console import Console, ConsoleLost, NoConsole, Refused, _report_in, wait_for_console
 
 
@@ -144,3 +145,31 @@ def test_a_report_behind_text():
     assert _report_in('log {"a": 1} {"kind": "x"}') == {"kind": "x"}
     assert _report_in('{"kind": 3}') is None
     assert _report_in("{" * 100_000) is None
+
+
+@pytest.mark.parametrize("is_uart", (True, False))
+def test_a_long_command_goes_to_a_uart_in_pieces_that_the_board_can_keep(monkeypatch, is_uart):
+    pauses, pieces = [], []
+    with SpeakerPeer() as peer:
+        monkeypatch.setattr(ports, "is_uart", lambda port: is_uart)
+        with Console(peer.port) as console:
+            write = console._serial.write
+            monkeypatch.setattr(console._serial, "write", lambda data: pieces.append(data) or write(data))
+            monkeypatch.setattr("tools.board.console.time.sleep", pauses.append)
+            console.put("tls_roots/long.der", b"x" * 900)
+    line = b"".join(pieces)
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    if is_uart:
+        assert [len(piece) for piece in pieces] == [200] * (len(line) // 200) + [len(line) % 200]
+        assert pauses == [0.05] * (len(pieces) - 1)
+    else:
+        assert len(pieces) == 1 and pauses == []
+
+
+def test_only_a_bridge_chip_is_a_uart(monkeypatch, tmp_path):
+    native, bridge = str(tmp_path / "ttyACM0"), str(tmp_path / "ttyUSB0")
+    (tmp_path / "by-id").symlink_to(native)
+    found = [ports.Port(native, "", 0x303A), ports.Port(bridge, "", 0x10C4)]
+    monkeypatch.setattr(ports, "list_ports", lambda: found)
+    assert not ports.is_uart(native) and not ports.is_uart(str(tmp_path / "by-id")) and not ports.is_uart("/dev/pts/7")
+    assert ports.is_uart(bridge) and ports.is_uart("COM7") and ports.is_uart("socket://speaker:5000")

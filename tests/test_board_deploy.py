@@ -67,7 +67,7 @@ def install_and_wait(port, built, on_line=None):
     with Repl(port) as board:
         done = deploy.install(board, built)
         connection = board.reset(is_followed=True)
-    with contextlib.closing(deploy.lines(port, time.monotonic() + 20, connection)) as said:
+    with contextlib.closing(deploy.lines(connection, time.monotonic() + 20)) as said:
         return done, deploy.wait_for_trial(said, done.slot, on_line)
 
 
@@ -174,7 +174,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(version_1, 
 
 
 def costs(before, flash):
-    """(bytes on the wire, writes to the flash) of the deploy of version 3 that is to be cut."""
+    """(bytes on the wire, writes to the flash) of the deploy and start of version 3 that are to be cut."""
     shutil.copy(before, flash)
     with StandIn(flash, BLOCKS) as board:
         install(board.port, application("3", works=True, helper="new!"))
@@ -192,15 +192,20 @@ def on_trial(version_1, tmp_path_factory):
     return flash
 
 
+def points(total, first, step):
+    """Where to cut: four all over the way, then eight near its end, where manifest, state and confirmation are written."""
+    late = [total + 2 - step * i for i in range(8)]
+    return [first + (late[-1] - first) * i // 4 for i in range(4)] + late[::-1]
+
+
 @pytest.mark.parametrize("kind", ["cut_after_bytes", "cut_after_writes"])
 @pytest.mark.parametrize("before", ["version_1", "on_trial"])
 def test_cut_anywhere_the_board_still_starts_a_whole_application(request, flash, before, kind, show_figure):
     before_flash = request.getfixturevalue(before)
     total = costs(before_flash, flash)[kind == "cut_after_writes"]
-    first, points = (40, 8) if kind == "cut_after_bytes" else (0, 14)
     survived = {"RUNS 1 help": 0, "RUNS 2 old!": 0, "RUNS 3 new!": 0}
-    for i in range(points):
-        cut = first + (total - first) * i // points
+    cuts = points(total, *((40, 300) if kind == "cut_after_bytes" else (0, 2)))
+    for cut in cuts:
         shutil.copy(before_flash, flash)
         with StandIn(flash, BLOCKS, Faults(**{kind: cut})) as board:
             with contextlib.suppress(ToolError):  # in which words it is told, test_board_repl.py looks at
@@ -212,7 +217,8 @@ def test_cut_anywhere_the_board_still_starts_a_whole_application(request, flash,
         survived[said[-1]] += 1
     assert survived["RUNS 2 old!"] == 0 or before == "on_trial"
     counts = ", ".join("%s: %d" % pair for pair in survived.items())
-    show_figure("deploy over %s, %s: %d points; %s" % (before, kind, points, counts))
+    assert survived["RUNS 3 new!"] and survived["RUNS 1 help"], "cuts on both sides of the switch"
+    show_figure("deploy over %s, %s: %d points; %s" % (before, kind, len(cuts), counts))
 
 
 def test_a_deploy_after_a_cut_finishes_the_work(version_1, flash):
@@ -228,6 +234,7 @@ def test_a_deploy_after_a_cut_finishes_the_work(version_1, flash):
 
 def test_a_reset_in_the_middle_is_told_and_harmless(version_1, flash, monkeypatch):
     monkeypatch.setattr(repl, "EXEC_TIMEOUT_S", 1)
+    monkeypatch.setattr(repl, "READ_TIMEOUT_S", 1)
     monkeypatch.setattr(SerialTransport.read_until, "__defaults__", (1, None, None))
     shutil.copy(version_1, flash)
     with StandIn(flash, BLOCKS, Faults(reset_after_bytes=3000)) as board:

@@ -1,8 +1,10 @@
 """flash up to the wire: images judged, then written through esptool into a loader that keeps what it gets."""
 
 import hashlib
+import io
 import os
 import struct
+import sys
 
 import pytest
 from esptool.bin_image import ESP32S3FirmwareImage, ImageSegment
@@ -191,6 +193,46 @@ def test_nothing_is_erased_without_a_yes(tmp_path, monkeypatch):
             monkeypatch.setattr(flash.chips, "is_terminal", lambda stream: False)
             flash.run_cli([path, "--port", rom.port])
         assert "erase_flash" not in rom.orders
+
+
+@pytest.mark.parametrize("typed, is_written", [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False)])
+def test_a_person_is_asked_before_everything_is_erased(tmp_path, monkeypatch, capsys, typed, is_written):
+    path = write(tmp_path, "x.bin", micropython())
+    monkeypatch.setattr(flash.chips, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    with RomStandIn() as rom:
+        assert flash.run_cli([path, "--port", rom.port]) == (0 if is_written else 1)
+        assert ("erase_flash" in rom.orders) is is_written
+    out = capsys.readouterr().out
+    assert "Everything on the chip will be erased" in out
+    assert ("Nothing was touched" in out) is not is_written
+
+
+def test_ctrl_c_says_what_has_become_of_the_chip(tmp_path, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    path = write(tmp_path, "x.bin", micropython())
+    with RomStandIn() as rom:
+        monkeypatch.setattr(flash.chips.cmds, "write_flash", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            flash.run_cli([path, "--port", rom.port, "--yes"])
+        assert "without a program" in capsys.readouterr().out
+        monkeypatch.setattr(flash.chips, "is_terminal", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            flash.run_cli([path, "--port", rom.port])
+        assert "Nothing was touched" in capsys.readouterr().out
+
+
+def test_psram_of_a_kind_that_the_chip_does_not_tell_is_asked_for(tmp_path):
+    path = write(tmp_path, "x.bin", micropython())
+    with RomStandIn(psram_code=4) as rom:
+        with pytest.raises(ToolError, match="4 MB of PSRAM of unknown kind: say --psram"):
+            flash.run_cli([path, "--port", rom.port, "--yes"])
+        assert "erase_flash" not in rom.orders
+        assert flash.run_cli([path, "--port", rom.port, "--yes", "--psram", "octal"]) == 0
+    with RomStandIn(psram_code=6) as rom, pytest.raises(ToolError, match="PSRAM of unknown kind"):
+        flash.run_cli([path, "--port", rom.port, "--yes"])
 
 
 def test_a_write_that_fails_is_told_with_the_cure(tmp_path):

@@ -6,10 +6,11 @@ import pty
 import threading
 import tty
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.board import monitor
+from tools.board import monitor, ports
 
 
 class Terminal:
@@ -81,7 +82,7 @@ def test_a_board_that_vanishes_is_waited_for_and_no_later_line_is_lost(tmp_path)
         seen.set()
 
     def read():
-        for line in monitor.read_lines(board.name, note, is_over.is_set):
+        for line in monitor.read_lines(ports.open_serial(board.name), note, is_over.is_set):
             lines.append(line)
             seen.set()
 
@@ -113,7 +114,7 @@ def test_a_board_that_vanishes_is_waited_for_and_no_later_line_is_lost(tmp_path)
 def test_a_line_without_an_end_is_cut(tmp_path, monkeypatch):
     monkeypatch.setattr(monitor, "LINE_LIMIT_BYTES", 100)
     board = Terminal(tmp_path / "port")
-    lines = monitor.read_lines(board.name)
+    lines = monitor.read_lines(ports.open_serial(board.name))
     stop = threading.Event()
 
     def say():
@@ -131,10 +132,26 @@ def test_a_line_without_an_end_is_cut(tmp_path, monkeypatch):
 
 def test_the_file_holds_the_bytes_as_they_came(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(monitor.ports, "choose_port", lambda name: name)
+    monkeypatch.setattr(monitor.ports, "open_serial", lambda port: None)
     said = [b'{"kind": "state", "state": "idle"}', b"\x1b[2J\xff"]
-    monkeypatch.setattr(monitor, "read_lines", lambda port, note: iter(said))
+    monkeypatch.setattr(monitor, "read_lines", lambda connection, note: iter(said))
     assert monitor.run_cli(["--port", "x", "--save", str(tmp_path / "log")]) == 0
     assert (tmp_path / "log").read_bytes() == b'{"kind": "state", "state": "idle"}\n\x1b[2J\xff\n'
     assert "\x1b[2J" not in capsys.readouterr().out
     assert monitor.run_cli(["--port", "x", "--raw"]) == 0
     assert "\\x1b[2J" in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_the_monitor_and_says_so(monkeypatch, capsys):
+    def interrupted(connection, note):
+        yield b'{"kind": "state", "state": "idle"}'
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(monitor.ports, "choose_port", lambda name: name)
+    monkeypatch.setattr(monitor.ports, "open_serial", lambda port: None)
+    monkeypatch.setattr(monitor, "read_lines", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        monitor.run_cli(["--port", "x", "--raw"])
+    said = capsys.readouterr()
+    assert said.out == '{"kind": "state", "state": "idle"}\n', "nothing else, for the program that reads it"
+    assert "the speaker goes on" in said.err

@@ -99,8 +99,9 @@ def test_ctrl_c_ends_at_the_repl(chip):
     assert told["is_safe_mode"] and told["steps"] == 30 and "Ctrl-C" in told["said"][0]["text"]
 
 
-def test_a_packet_of_improv_is_no_ctrl_c(chip):
-    told = chip.boot(ctrl_c_at=30, typed="IMPROV\x01\x02\x02\x00\x65\n")
+@pytest.mark.parametrize("packet", ["IMPROV\x01\x02\x02\x00\x65\n", "IMPROV\x01\x02\x03\x00\x66\n"])
+def test_a_packet_of_improv_is_no_ctrl_c(chip, packet):
+    told = chip.boot(ctrl_c_at=30, typed=packet)
     assert not told["is_safe_mode"] and told["steps"] == STEPS, "whoever asks every second cannot hold the board here"
 
 

@@ -1,5 +1,6 @@
 """Our protocol object against an independent codec, wsproto, in the role of the server: random talks, random slices."""
 
+import ws_handshake
 import ws_protocol as ws
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ def opened():
     key = [line[19:] for line in request.split("\r\n") if line.startswith("Sec-WebSocket-Key")][0]
     answer = (
         b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
-        % ws.accept_key(key.encode())
+        % ws_handshake.accept_key(key.encode())
     )
     return protocol, answer
 

@@ -6,6 +6,7 @@
 
 import random
 
+import ws_handshake
 import ws_protocol as ws
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -53,7 +54,7 @@ def opened(buffer=RX_BYTES):
     key = [line[19:] for line in request.split("\r\n") if line.startswith("Sec-WebSocket-Key")][0]
     answer = (
         b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
-        % ws.accept_key(key.encode())
+        % ws_handshake.accept_key(key.encode())
     )
     ears = Ears(protocol)
     ears.feed(answer, (1000,))

@@ -69,7 +69,13 @@ def run_verb(verb, module_name, arguments):
     except (ToolError, OSError) as error:
         if os.environ.get("PIPIT_DEBUG"):
             raise
-        return fail(verb, str(error))
+        return fail(verb, os_text(error) if isinstance(error, OSError) else str(error))
+
+
+def os_text(error):
+    """An OSError without its number: "FILE: No such file or directory"."""
+    words = [str(word) for word in (error.filename, error.strerror) if word]
+    return ": ".join(words) or str(error)
 
 
 def fail(verb, text):

@@ -9,7 +9,6 @@ from array import array
 from kernels import (
     ALAW_VALUES,
     ULAW_VALUES,
-    alaw_encode_into,
     copy_into,
     decimate2_into,
     decimate2_state,
@@ -39,9 +38,9 @@ def uplink(name):
     if name == PCM:
         return PCMUplink()
     if name == G711A:
-        return G711Uplink(name, alaw_encode_into, _ALAW_SILENCE)
+        return ALawUplink()
     if name == G711U:
-        return G711Uplink(name, ulaw_encode_into, _ULAW_SILENCE)
+        return MuLawUplink()
     raise ValueError("no uplink codec is called %r" % (name,))
 
 
@@ -70,28 +69,39 @@ class PCMUplink:
         return copy_into(src, 0, n, place.buf, place.put_at)
 
 
-class G711Uplink:
+class ALawUplink:
+    name = G711A
     is_pcm = False
     rate_hz = _G711_HZ
     bytes_per_sample = 1
     bytes_per_s = 8000
     frame_bytes = 160
+    silence = _ALAW_SILENCE
 
-    def __init__(self, name, law_encode_into, silence):
-        self.name = name
-        self.silence = silence
-        self._law_encode_into = law_encode_into
-        self._state = decimate2_state()
-        self._narrow = bytearray(FRAME_BYTES // 2)
+    def __init__(self):
+        self._state = decimate2_state(True)
 
     def encode(self, src, n, place):
         """As PCMUplink.encode of at most FRAME_BYTES: low-pass, every second sample, G.711.
 
         Frames that follow each other must be given in order: the low-pass remembers.
         """
-        # Locals and stack fit into 11 words: MicroPython takes a larger frame from the heap.
+        # Here and below, locals and stack fit into 11 words: MicroPython takes a larger frame from the heap.
+        return decimate2_into(src, 0, n >> 1, place.buf, place.put_at, self._state)
+
+
+class MuLawUplink(ALawUplink):
+    name = G711U
+    silence = _ULAW_SILENCE
+
+    def __init__(self):
+        self._state = decimate2_state()
+        self._narrow = bytearray(FRAME_BYTES // 2)
+
+    def encode(self, src, n, place):
+        """As ALawUplink.encode."""
         n = decimate2_into(src, 0, n >> 1, self._narrow, 0, self._state)
-        return self._law_encode_into(self._narrow, 0, n, place.buf, place.put_at)
+        return ulaw_encode_into(self._narrow, 0, n, place.buf, place.put_at)
 
 
 class PCMDownlink:

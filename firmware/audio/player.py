@@ -10,7 +10,7 @@ It does not know who sent the audio.
 
 In the midst of an answer the task wakes every 20 ms and hands over what was played meanwhile, as many blocks at once as
 come nearest to 20 ms: what a wake-up, a conversion or a write costs besides its samples is paid once. As long as the
-clock says that the DMA is full it is believed, and asked in every eighth pass.
+clock says that the DMA is full it is believed, and asked in every 16th pass.
 
 What is done in each pass is written for MicroPython on a small chip: no properties in the class (with one of them every
 attribute that is stored costs seven times as much), and at most 11 words of locals and stack in a function (a larger
@@ -37,7 +37,7 @@ _BLOCK_FRAMES = const(256)
 _BLOCK_BYTES = const(512)
 _BLOCK_SHIFT = const(9)
 _RUN_MS = const(20)
-_ASK_EVERY = const(8)  # passes, a power of two
+_ASK_EVERY = const(16)  # passes, a power of two
 _VOLUME_SHIFT = const(12)
 _RETRY_MS = const(1000)
 _ROOM_POLL_MS = const(10)
@@ -103,10 +103,11 @@ class Player:
         # How far off _quiet_ms may be while the DMA is full: it holds its depth, or a block less but for a moment.
         self._full_most_ms = (self._dma_blocks + 1) * self._block_ms
         self._full_least_ms = (self._dma_blocks - 1) * _BLOCK_FRAMES * 1000 // codec.rate_hz + self._block_ms
-        self._wire_bytes = _BLOCK_FRAMES * codec.bytes_per_sample
+        self._wire_bytes = _BLOCK_FRAMES * codec.bytes_per_sample  # of a block
         n_blocks = max(1, (_RUN_MS * codec.rate_hz + 500 * _BLOCK_FRAMES) // (1000 * _BLOCK_FRAMES))
         self._run_samples = n_blocks * _BLOCK_FRAMES
         self._run_bytes = n_blocks * self._wire_bytes
+        self._run_fits_ms = self._full_least_ms - (n_blocks - 1) * self._block_ms
         self._run = memoryview(bytearray(n_blocks * _BLOCK_BYTES))
         self._block = self._run[:_BLOCK_BYTES]
         self._behind_block = self._run[_BLOCK_BYTES:]
@@ -220,6 +221,8 @@ class Player:
 
         Returns the wire bytes dropped. Nothing happens when nothing is being played.
         """
+        if self._state == _HOLD or self._state == _PLAYING:
+            self._trace.add(codes.RING_MOST, self._ring.high_water)
         n = self._ring.clear()
         now_ms = self._ports.ticks_ms()
         if self._pending_bytes:
@@ -303,7 +306,9 @@ class Player:
             return self._ran_dry(now_ms)
         n_blocks = self._dma_blocks
         while n_blocks > 0:
-            n = self._pending_bytes or self._fill()
+            if left_ms >= self._full_least_ms and self.passes & _ASK_EVERY - 1:
+                return self._full_poll_ms
+            n = self._pending_bytes or self._fill(left_ms)
             if not n:
                 break
             taken = self._speaker.write(self._pending)
@@ -336,8 +341,6 @@ class Player:
             if self._pending_bytes:
                 if not self._full_least_ms <= left_ms <= self._full_most_ms:
                     self._trust_full_dma(now_ms)
-                return self._full_poll_ms
-            if left_ms >= self._full_least_ms and self.passes & _ASK_EVERY - 1:
                 return self._full_poll_ms
         return self._step_draining(now_ms) if self._is_all_out() else self._poll_ms
 
@@ -402,6 +405,7 @@ class Player:
         if is_beep:
             return 0
         self._trace.add(codes.LAST_SAMPLE, self.samples_played // (self._rate_hz // 1000))
+        self._trace.add(codes.RING_MOST, self._ring.high_water)
         if self._on_drained:
             self._on_drained()
         return 0 if self._state == _IDLE else self._poll_ms
@@ -412,58 +416,54 @@ class Player:
 
     # -- blocks
 
-    def _fill(self):
-        """Make the next blocks pending. Returns their bytes, 0: there are none."""
-        n = self._ring.take(self._run_bytes)  # where they lie
+    def _fill(self, left_ms):
+        """Make the next blocks pending: a run, or one when the clock says that no more will be taken. left_ms: until
+        _quiet_ms. Returns their bytes, 0: there are none.
+        """
+        n = -1 if left_ms > self._run_fits_ms else self._ring.take(self._run_bytes)  # where they lie
         if n < 0:
-            return self._fill_less()
+            return self._fill_block()
         self._is_pending_loud = self._play_into(self._ring.buf, n, self._run_samples, self._run, 0, self._volume)
         self._pending = self._run
         self._pending_samples = n = self._run_samples
         self._pending_bytes = n = 2 * n
         return n
 
-    def _fill_less(self):
-        """There is no run in one piece: make one of two, or a block, or the end of an answer, or go on with a beep."""
+    def _fill_block(self):
+        """Make one block pending: of an answer, the last of it perhaps, or of a beep."""
         if self._state == _BEEPING:
             return self._fill_with_beep()
         n = self._ring.used
-        if n >= self._run_bytes:
-            n = self._run_bytes
-        elif n >= self._wire_bytes:
-            n = self._wire_bytes
-        elif not n or not self._is_complete:
-            return 0
-        return self._fill_from_pieces(n)
+        if n < self._wire_bytes:
+            return self._fill_from_pieces(n) if n and self._is_complete else 0
+        n = self._ring.take(self._wire_bytes)
+        if n < 0:
+            return self._fill_from_pieces(self._wire_bytes)
+        self._is_pending_loud = self._play_into(self._ring.buf, n, _BLOCK_FRAMES, self._block, 0, self._volume)
+        return self._pad(_BLOCK_FRAMES)
 
     def _fill_from_pieces(self, n):
-        """From n wire bytes, a run or at most a block, that may lie around the end of the ring: first they are put to
-        the end of the blocks that they become.
-        """
+        """From n wire bytes, at most a block, that may lie around the end of the ring: by way of the block's end."""
+        self._ring.read_into(self._block, n, _BLOCK_BYTES - n)
         samples = n // self._codec.bytes_per_sample
-        size = (samples + _BLOCK_FRAMES - 1) // _BLOCK_FRAMES * _BLOCK_BYTES
-        self._ring.read_into(self._run, n, size - n)
-        self._is_pending_loud = self._play_into(self._run, size - n, samples, self._run, 0, self._volume)
-        return self._pad(samples, size)
+        self._is_pending_loud = self._play_into(self._block, _BLOCK_BYTES - n, samples, self._block, 0, self._volume)
+        return self._pad(samples)
 
     def _fill_with_beep(self):
         samples = self._beep.fill(self._block, _BLOCK_FRAMES)
         if not samples:
             return 0
         self._is_pending_loud = scale_into(self._block, 0, samples, self._block, 0, self._gain)
-        return self._pad(samples, _BLOCK_BYTES)
+        return self._pad(samples)
 
-    def _pad(self, samples, size):
-        """So many samples became pending, size bytes with the silence that fills the last block: a half-filled DMA
-        block would be played a round late.
-        """
-        at = 2 * samples
-        if at < size:
-            scale_into(self._run, at, size - at >> 1, self._run, at, 0)
-        self._pending = self._run if size == len(self._run) else self._block
+    def _pad(self, samples):
+        """The block has so many samples and becomes pending; a half-filled DMA block would be played a round late."""
+        if samples < _BLOCK_FRAMES:
+            scale_into(self._block, 2 * samples, _BLOCK_FRAMES - samples, self._block, 2 * samples, 0)  # silence
+        self._pending = self._block
         self._pending_samples = samples
-        self._pending_bytes = size
-        return size
+        self._pending_bytes = _BLOCK_BYTES
+        return _BLOCK_BYTES
 
     def _keep_rest(self, taken):
         """The DMA took a part of what is pending. Returns the blocks that are complete now."""

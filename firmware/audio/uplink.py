@@ -46,6 +46,7 @@ class Uplink:
         self.is_overflowed = False  # the link was too slow and the utterance has lost its end: fail the turn (kind
         # SLOW), then abort()
         self.dropped_frames = 0  # since the start of the speaker
+        self.most_frames = 0  # that ever waited for the writer
         self.utterance_frames = 0  # frames of the utterance that is open or was the last one, pre-roll included
         self.was_resumed = False  # the utterance that is open had ended once already
         self.abort_count = 0  # lets the writer tell that a new utterance follows one which has no END
@@ -100,6 +101,7 @@ class Uplink:
             return
         self._set_state(_STREAM if drop_oldest else _TURN)
         self._queue.commit()
+        self.most_frames = max(self.most_frames, self._queue.frames)
         if self._queue.committed:
             self.ready.set()
 
@@ -115,6 +117,9 @@ class Uplink:
         elif self._state != _PREROLL and self._state != _TAIL:
             self._end()
 
+    def _tell_most(self):
+        self._trace.add(codes.QUEUE_MOST, self.most_frames * FRAME_MS)
+
     def resume(self):
         """The button is down again within the tail: the utterance goes on. Nothing happens at any other time."""
         if self._state == _TAIL:
@@ -124,6 +129,7 @@ class Uplink:
     def _end(self):
         if self._dropped_here:
             self._trace.add(codes.UPLINK_DROP, self._dropped_here)
+        self._tell_most()
         if self._queue.push_end():
             self.ready.set()
         self._set_state(_PREROLL)
@@ -133,6 +139,8 @@ class Uplink:
     def abort(self):
         """Drop all that waits, whole utterances and the pre-roll included. The writer sees no END, but abort_count."""
         self.abort_count += 1
+        if self._state != _PREROLL:
+            self._tell_most()
         self._queue.clear()
         self._set_state(_PREROLL)
 
@@ -164,6 +172,8 @@ class Uplink:
             queue.drop_oldest()
         queue.push(frame, n, True)
         self.utterance_frames += 1
+        if queue.frames > self.most_frames:
+            self.most_frames = queue.frames
         self.ready.set()
         if state == _TAIL:
             self._tail_left -= 1

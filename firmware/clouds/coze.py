@@ -1,6 +1,7 @@
 """Coze realtime voice chat (`/v1/chat`) as a pure protocol object: text messages in, events of firmware/events.py out.
 
-It never opens, waits, sleeps or reads a clock. Wire names stand in this file only. The face that the session sees
+It never opens, waits, sleeps or reads a clock. Wire names stand only in this file and in those that it loads when
+they are needed: coze_setup.py (the configuration) and coze_errors.py. The face that the session sees
 (request, opened, receive, encode_audio_into, complete, clear, interrupt, give_up, tool_outputs) is that of every
 cloud.
 
@@ -12,10 +13,13 @@ import json
 
 from json_scan import FOUND, MALFORMED, JSONScan
 from kernels import b64_decode_into, b64_message_into, json_walk
+from unload import unload
 
 from .. import errors, events
 from ..compat import const
 from . import turns
+
+_PACKAGE = __name__.rpartition(".")[0]
 
 _AUDIO_DELTA = b"conversation.audio.delta"
 _AUDIO_DELTA_BYTES = len(_AUDIO_DELTA)
@@ -24,65 +28,6 @@ _APPEND_HEAD = b'{"id":"a","event_type":"input_audio_buffer.append","data":{"del
 _APPEND_TAIL = b'"}}'
 _APPEND = bytes([len(_APPEND_HEAD), len(_APPEND_TAIL)]) + _APPEND_HEAD + _APPEND_TAIL  # as b64_message_into wants it
 
-# Non-empty, this list is exclusive: acknowledgements and errors must be named too (coze.md 3.6, 3.8).
-_SUBSCRIPTIONS = (
-    "chat.created",
-    "chat.updated",
-    "error",
-    "input_audio_buffer.completed",
-    "input_audio_buffer.cleared",
-    "input_audio_buffer.speech_started",
-    "input_audio_buffer.speech_stopped",
-    "conversation.chat.created",
-    "conversation.chat.in_progress",
-    "conversation.chat.requires_action",
-    "conversation.audio.delta",
-    "conversation.audio.completed",
-    "conversation.chat.completed",
-    "conversation.chat.failed",
-    "conversation.chat.canceled",
-)
-_TRANSCRIPT_SUBSCRIPTIONS = (
-    "conversation.audio_transcript.update",
-    "conversation.audio_transcript.completed",
-    "conversation.audio.sentence_start",
-)
-
-# What each error number asks for (coze.md 7.1). A number that is not here concerns this question only.
-_ERROR_KINDS = {
-    4000: errors.CONFIG,
-    4001: errors.TURN,
-    4002: errors.BUSY,
-    4003: errors.CONFIG,
-    4006: errors.CONFIG,
-    4008: errors.REFUSED,
-    4009: errors.BUSY,
-    4011: errors.REFUSED,
-    4012: errors.REFUSED,
-    4013: errors.BUSY,
-    4015: errors.AGENT,
-    4016: errors.BUSY,
-    4019: errors.REFUSED,
-    4020: errors.BUSY,
-    4021: errors.CONFIG,
-    4022: errors.REFUSED,
-    4027: errors.REFUSED,
-    4028: errors.REFUSED,
-    4100: errors.TOKEN,
-    4101: errors.REFUSED,
-    4102: errors.BUSY,
-    4200: errors.CONFIG,
-    5000: errors.BUSY,
-    700012006: errors.TOKEN,
-}
-_ERROR_CURES = {
-    errors.CONFIG: "check bot_id, the codecs and the other cloud settings",
-    errors.TOKEN: "make a new token and provision it",
-    errors.BUSY: "the cloud is busy, the speaker tries again by itself",
-    errors.REFUSED: "see the agent's page: token permissions, balance and quota",
-    errors.AGENT: "publish the agent to the API channel",
-    errors.TURN: "ask again",
-}
 _CONFIG_REJECTED = const(4000)
 _CONVERSATION_UNKNOWN = const(4002)
 _NOT_CANCELLABLE = const(4104)
@@ -152,19 +97,11 @@ class Coze:
         self._is_ready = False
         self._has_repeated_update = False
         self._failures = 0  # turns in a row on this connection
-        return self._message("chat.update", self._update_data())
+        return self._update()
 
     def refused(self, status, log_id=""):
         """The error of a handshake that was answered with this HTTP status."""
-        if status == 401:
-            kind, why = errors.TOKEN, "the token is invalid or has expired"
-        elif status == 403:
-            kind, why = errors.REFUSED, "the token may not use this agent"
-        elif status == 429 or status >= 500:
-            kind, why = errors.BUSY, "the service is overloaded or down"
-        else:
-            kind, why = errors.CONFIG, "cloud_url or bot_id is wrong"
-        return errors.CloudError("HTTP %d: %s; %s" % (status, why, _ERROR_CURES[kind]), kind, status, log_id)
+        return self._from_errors("refused", status, log_id)
 
     # Uplink
 
@@ -372,7 +309,7 @@ class Coze:
         if code == _CONFIG_REJECTED and not self._has_repeated_update:
             # The cloud has forgotten the format of our audio (esp-adf#1569): say it again, once a connection.
             self._has_repeated_update = True
-            self.reply = self._message("chat.update", self._update_data())
+            self.reply = self._update()
         if self.error.kind in (errors.TURN, errors.CONFIG, errors.BUSY):
             return events.FAILED if self._turns.unanswered() else ""
         return events.LINK_LOST
@@ -453,95 +390,29 @@ class Coze:
             message["data"] = data
         return json.dumps(message).encode()
 
-    def _update_data(self):
-        config = self._config
-        data = {
-            "chat_config": self._chat_config(),
-            "input_audio": {
-                "format": "pcm",  # the default is wav, which raw audio is not
-                "codec": config.uplink_codec,
-                "sample_rate": 16000 if config.uplink_codec == "pcm" else 8000,
-                "channel": 1,
-                "bit_depth": 16,
-            },
-            "output_audio": self._output_audio(),
-            "turn_detection": self._turn_detection(),
-            "need_play_prologue": config.prologue and not self._has_greeted,
-            "event_subscriptions": self._subscriptions(),
-        }
-        if config.prologue and config.prologue_text:
-            data["prologue_content"] = config.prologue_text
-        asr = {}
-        if config.asr_hot_words:
-            asr["hot_words"] = config.asr_hot_words
-        if config.asr_language:
-            asr["user_language"] = config.asr_language
-        if asr:
-            data["asr_config"] = asr
-        return data
+    def _update(self):
+        """The message with the whole configuration."""
+        try:
+            from . import coze_setup
 
-    def _chat_config(self):
-        """Empty strings are not allowed, so a member without a value is left out."""
-        config = self._config
-        chat = {"auto_save_history": config.auto_save_history}
-        if self._user_id:
-            chat["user_id"] = self._user_id
-        if self.conversation_id:
-            chat["conversation_id"] = self.conversation_id
-        if config.custom_variables:
-            chat["custom_variables"] = config.custom_variables
-        if config.parameters:
-            chat["parameters"] = config.parameters
-        return chat
-
-    def _output_audio(self):
-        config = self._config
-        pcm = {"sample_rate": config.downlink_hz, "frame_size_ms": config.pacing_frame_ms}
-        if config.pacing_frames:
-            pcm["limit_config"] = {"period": config.pacing_period_s, "max_frame_num": config.pacing_frames}
-        audio = {
-            "codec": config.downlink_codec,
-            "pcm_config": pcm,
-            "speech_rate": config.speech_rate,
-            "loudness_rate": config.loudness_rate,
-        }
-        if config.voice_id:
-            audio["voice_id"] = config.voice_id
-        return audio
-
-    def _turn_detection(self):
-        config = self._config
-        if config.mode != "free":
-            return {"type": "client_interrupt"}
-        detection = {
-            "type": "server_vad",
-            "prefix_padding_ms": config.vad_prefix_ms,
-            "silence_duration_ms": config.vad_silence_ms,
-        }
-        if config.interrupt_keywords:
-            detection["interrupt_config"] = {
-                "mode": config.interrupt_keyword_mode,
-                "keywords": config.interrupt_keywords,
-            }
-        return detection
-
-    def _subscriptions(self):
-        names = list(_SUBSCRIPTIONS)
-        if self._config.log_transcripts:
-            names.extend(_TRANSCRIPT_SUBSCRIPTIONS)
-        else:
-            names.append("conversation.audio_transcript.completed")  # an empty one means that no answer will come
-        return names
+            data = coze_setup.data(self._config, self._user_id, self.conversation_id, self._has_greeted)
+        finally:
+            unload(_PACKAGE, ("coze_setup",))
+        return self._message("chat.update", data)
 
     def _keep_conversation(self, holder):
         self.conversation_id = _text(holder, "conversation_id") or self.conversation_id
 
     def _error(self, code, text, log_id):
-        kind = _ERROR_KINDS.get(code, errors.TURN)
-        token = self._config.token
-        if token and token in text:
-            text = text.replace(token, "***")
-        return errors.CloudError("%d %s; %s" % (code, text[:200], _ERROR_CURES[kind]), kind, code, log_id)
+        return self._from_errors("failed", code, text, log_id, self._config.token)
+
+    def _from_errors(self, name, *args):
+        try:
+            from . import coze_errors
+
+            return getattr(coze_errors, name)(*args)
+        finally:
+            unload(_PACKAGE, ("coze_errors",))
 
 
 def _text(holder, key):

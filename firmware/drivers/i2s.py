@@ -54,6 +54,16 @@ class _Port:
     def _failed(self, verb, error):
         return AudioError("the %s does not %s: %s" % (self._name, verb, error))
 
+    def _moved_again(self, move, mv):
+        """What `move` gives in a second attempt, because the first one failed; AudioError when it fails again.
+
+        Not where the first attempt is made: there the name of an error would take the frame of each call from the heap.
+        """
+        try:
+            return move(mv) or 0
+        except OSError as error:
+            raise self._failed("answer", error)
+
     def _opened(self):
         if self._i2s is None:
             raise AudioError("the %s is switched off" % self._name)
@@ -85,11 +95,13 @@ class Mic(_Port):
 
     def readinto(self, mv):
         """Fill mv, an even number of bytes, as far as there is sound. Returns the bytes, 0: nothing yet."""
-        i2s = self._opened()
+        if self._i2s is None:
+            self._opened()
         try:
-            return i2s.readinto(mv) or 0
-        except OSError as error:
-            raise self._failed("answer", error)
+            return self._i2s.readinto(mv) or 0
+        except OSError:
+            pass
+        return self._moved_again(self._i2s.readinto, mv)
 
     def restart(self):
         """Start anew; what was not read is lost."""
@@ -107,11 +119,13 @@ class Speaker(_Port):
 
         Offer whole blocks of 256 frames only: the rest of a half-filled block is played one round of the DMA later.
         """
-        i2s = self._opened()
+        if self._i2s is None:
+            self._opened()
         try:
-            return i2s.write(mv) or 0
-        except OSError as error:
-            raise self._failed("answer", error)
+            return self._i2s.write(mv) or 0
+        except OSError:
+            pass
+        return self._moved_again(self._i2s.write, mv)
 
     def stop(self):
         """Silence now: the queue of the DMA is recalled by taking the port down and starting it anew."""

@@ -17,6 +17,7 @@ import asyncio
 import ws_protocol as ws
 from frame_queue import AUDIO, END
 from kernels import copy_into
+from unload import unload
 from ws_protocol import HEADROOM_BYTES, WSError, WSProtocol, WSRefused, seal, seal_masked
 
 from .. import errors, trace as tr
@@ -167,6 +168,7 @@ class Link:
             if not self._is_open:
                 self._give_up()
                 self._release()
+            unload("", ("ws_handshake",))
         self.headers = self._protocol.headers
         self._last_heard_ms = self._ports.ticks_ms()
 

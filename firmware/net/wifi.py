@@ -57,6 +57,7 @@ class Wifi:
         self._ports = ports
         self._trace = trace
         self._ssid = None  # of the network that we brought up
+        self._user = 0  # counts who has had the radio: up() and leave() take it from the one before
 
     @property
     def is_up(self):
@@ -66,11 +67,14 @@ class Wifi:
         """Return with an address in the network `ssid`; at once when there is one already.
 
         LinkError of kind PASSWORD, NETWORK, ADDRESS or WIFI names the cause, its errno is the driver's status.
-        Cancelled or failed, the station is left disconnected, so that nothing goes on behind the caller's back.
+        Cancelled or failed, the station is left disconnected, so that nothing goes on behind the caller's back, unless
+        a newer up() has it by then.
         """
         if self.is_up and self._ssid == ssid:
             return
         self._ssid = None
+        self._user += 1
+        me = self._user
         start_ms = self._ports.ticks_ms()
         is_done = False
         try:
@@ -78,13 +82,14 @@ class Wifi:
             await self._wait(ssid, timeout_ms)
             is_done = True
         finally:
-            if not is_done:
+            if not is_done and me == self._user:  # one that was cancelled ends after the next one has begun
                 self._disconnect()
         self._ssid = ssid
         self._trace.add(tr.WIFI_UP, ticks_diff(self._ports.ticks_ms(), start_ms))
 
     def leave(self):
         """Out of the network, if in one."""
+        self._user += 1
         self._ssid = None
         self._disconnect()
 

@@ -50,22 +50,25 @@ class Desk:
         self._reply(request, ok=False, error_kind=kind, text=text)
 
     def line(self, data):
-        request = _object_of(bytes(data))
-        if request is None or not isinstance(request.get("do"), str):
-            self.refuse('not understood: send one JSON object a line, {"do": "hello", "id": 1}')
-            return
-        if type(request.get("id", 0)) not in (int, float):
-            request["id"] = None
-            self.refuse("id: is to be a number", request)
-            return
+        request = None
         try:
-            self._do(request)
+            request = _object_of(bytes(data))
+            self._judge(request)
         except errors.PipitError as error:
             self.refuse(error.text, request, error.kind)
         except OSError as error:
             self.refuse("the disk refuses: %s" % error, request, errors.CONFIG)
         except MemoryError:
             self.refuse("no memory for this now: try again while the speaker rests", request)
+
+    def _judge(self, request):
+        if request is None or not isinstance(request.get("do"), str):
+            self.refuse('not understood: send one JSON object a line, {"do": "hello", "id": 1}')
+        elif type(request.get("id", 0)) not in (int, float):
+            request["id"] = None
+            self.refuse("id: is to be a number", request)
+        else:
+            self._do(request)
 
     # Commands
 

@@ -10,6 +10,7 @@ import json
 
 import byte_ring
 import json_strict
+import ws_handshake
 import ws_protocol as ws
 from check import IS_MICROPYTHON
 
@@ -109,7 +110,7 @@ def _upgrade():
     nonce = "AAAAAAAAAAAAAAAAAAAAAA=="
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-        + ws.accept_key(nonce.encode()) + b"\r\n\r\n"
+        + ws_handshake.accept_key(nonce.encode()) + b"\r\n\r\n"
     )  # fmt: skip
 
 

@@ -574,3 +574,26 @@ def test_texts_and_numbers_that_python_cannot_hold_are_absent():
     for number in ('"' + "9" * 5000 + '"', '"\u00b2"', '"-7"', "1e999", "true"):
         event = c.raw('{"event_type":"error","data":{"code":%s,"msg":"x"}}' % number)
         assert event == events.FAILED, number
+
+
+def test_two_turns_that_fail_in_a_row_make_the_connection_anew():
+    """A cancel that came when nothing ran can spoil all that follows on a connection; one failure is bad luck."""
+
+    def fails(c, chat_id):
+        c.answer_begins(chat_id)
+        return c.hear("conversation.chat.failed", {"id": chat_id, "last_error": {"code": 4013, "msg": "model down"}})
+
+    def is_answered(c, chat_id):
+        c.answer_begins(chat_id)
+        return c.hear("conversation.chat.completed", {"id": chat_id})
+
+    c = Conversation().ready()
+    assert fails(c, "c1") == events.FAILED
+    assert is_answered(c, "c2") == events.TURN_DONE
+    assert fails(c, "c3") == events.FAILED  # not in a row
+    assert fails(c, "c4") == events.LINK_LOST
+    assert c.coze.error.kind == errors.BUSY and "model down" in c.coze.error.text
+    c.coze.opened()  # the new connection has a clean record
+    c.ready()
+    assert fails(c, "c5") == events.FAILED
+    assert fails(c, "c6") == events.LINK_LOST

@@ -171,6 +171,20 @@ async def test_a_conversation_is_waited_for_but_not_for_ever():
 
 
 @stepped()
+async def test_a_question_that_is_being_answered_keeps_the_network():
+    speaker, device = make()
+    for state in ("calling", "waiting", "listening", "tail", "thinking", "finishing"):
+        speaker.session.state = state  # all of them may be quiet
+        for job in (device.join("other", "password"), device.scan()):
+            error, _ = await reports_of(job)
+            assert error.kind == errors.BUSY and speaker.log == [], state
+    for state in ("standby", "offline", "connecting", "idle"):
+        speaker.session.state = state
+        error, _ = await reports_of(device.join("other", "password"))
+        assert error is None
+
+
+@stepped()
 async def test_a_scan_takes_the_radio_only_when_it_is_not_in_use():
     speaker, device = make()
     assert await device.scan() == ["networks"] and speaker.log == [("scan",)]

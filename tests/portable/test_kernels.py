@@ -415,6 +415,25 @@ def test_decimation_implementations_may_take_over_from_each_other():
         assert dst.bytes() == whole
 
 
+def test_decimation_to_a_law_gives_the_codes_of_its_samples_however_the_stream_is_cut():
+    pcm = bytes(1280) + _random_bytes(640) + s16([32767, 32767, -32768, -32768] * 40)
+    n = len(pcm) // 2
+    samples = decimated(kernels_py, pcm, [n])
+    codes = Guarded(n // 2)
+    kernels_py.alaw_encode_into(samples, 0, n // 2, codes.buf, codes.at)
+    for kernel in ALL:
+        for piece in (320, 1, 3, 161):
+            state = kernels_tables.decimate2_state(True)
+            dst = Guarded(n // 2, 1)
+            done = at = 0
+            while at < n:
+                now = min(piece, n - at)
+                done += kernel.decimate2_into(pcm, 2 * at, now, dst.buf, dst.at + done, state)
+                at += now
+            assert done == n // 2
+            assert dst.bytes() == codes.bytes(), (kernel, piece)
+
+
 def test_decimation_shows_its_impulse_response_and_saturates():
     taps = [0] * 35
     taps[17] = 8192

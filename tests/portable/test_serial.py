@@ -295,6 +295,24 @@ async def test_no_memory_is_an_answer():
         assert reply["ok"] is False and "memory" in reply["text"]
 
 
+@stepped()
+async def test_no_memory_for_the_line_itself_is_an_answer_too():
+    async with Bench() as bench:
+        bench.device.is_broken = False
+        await bench.ask({"do": "hello", "id": 1})  # loads the desk
+
+        def refuse(data):
+            raise MemoryError
+
+        old = desk._object_of
+        desk._object_of = refuse
+        try:
+            (reply,) = await bench.ask({"do": "status", "id": 1})
+        finally:
+            desk._object_of = old
+        assert reply["kind"] == "reply" and reply["ok"] is False and "memory" in reply["text"]
+
+
 # Packets
 
 
@@ -600,11 +618,14 @@ def test_secrets_are_never_shown():
         shown = settings.read_redacted()
         assert shown["config"]["board"] == "sim" and shown["config"]["volume_percent"] == 70 and shown["problem"] == ""
         settings = settings_of(
-            dict(wifi_password="secret wifi", mode="loud", cloud_url="wss://a?key=" + SECRET, **WHOLE)
+            dict(wifi_password="secret wifi", mode="loud", cloud_url="wss://a?key=" + SECRET, tokn=SECRET, **WHOLE)
         )
         shown_wrong = settings.read_redacted()
         assert shown_wrong["config"]["mode"] == "loud" and "mode" in shown_wrong["problem"]
-        for text in (json.dumps(shown), json.dumps(shown_wrong)):
+        settings = settings_of(dict(WHOLE, bot_id=SECRET, token="1"))
+        shown_pasted = settings.read_redacted()
+        assert "bot_id" in shown_pasted["problem"]
+        for text in (json.dumps(shown), json.dumps(shown_wrong), json.dumps(shown_pasted)):
             assert SECRET not in text and "secret wifi" not in text
         with raises(ConfigError) as refused:
             settings.change({"token": SECRET + " x"})

@@ -366,3 +366,28 @@ def test_pushing_and_taking_allocates_nothing():
             assert_no_allocation(uplink.pop)
         uplink.finish()
         assert_no_allocation(uplink.next)
+
+
+def test_the_end_of_each_question_tells_how_much_ever_waited():
+    desk = Desk(queue_ms=1000, preroll_ms=60)
+
+    def told_ms():
+        return [arg for _, code, arg in desk.trace.entries() if code == codes.QUEUE_MOST]
+
+    desk.push(5)
+    desk.uplink.start()
+    desk.push(4)
+    desk.uplink.finish()
+    assert told_ms() == [140]  # the pre-roll, too
+    desk.take_all()
+    desk.uplink.start()
+    desk.push(1)
+    desk.uplink.finish()
+    assert told_ms() == [140, 140]
+    desk.take_all()
+    desk.uplink.start()
+    desk.push(9)
+    desk.uplink.abort()
+    assert told_ms() == [140, 140, 180]
+    desk.uplink.abort()  # no question was open
+    assert len(told_ms()) == 3

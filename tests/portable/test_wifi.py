@@ -239,6 +239,20 @@ def test_a_cancelled_attempt_leaves_nothing_running():
     run_stepped(main)
 
 
+def test_a_cancelled_attempt_does_not_end_the_one_that_took_its_place():
+    async def main():
+        wlan = WLAN([0], try_ms=5000)
+        wifi = Wifi(wlan, check.ports(), Trace(now_ms))
+        task = asyncio.create_task(wifi.up("old", PASSWORD, 15000))
+        await check.compat.sleep_ms(1000)
+        task.cancel()  # it ends at the next turn of the loop: later than this one begins
+        wifi.leave()
+        await wifi.up("new", PASSWORD, 15000)
+        assert wifi.details()[0] == "new" and wlan.calls[-1] == ("connect", "new", PASSWORD)
+
+    run_stepped(main)
+
+
 def test_a_stuck_driver_is_restarted_once():
     wlan = WLAN([0])
     wlan.refusals = 1

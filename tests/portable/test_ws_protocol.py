@@ -3,6 +3,7 @@
 import gc
 import json
 
+import ws_handshake
 import ws_protocol as ws
 from check import IS_MICROPYTHON, assert_no_allocation, raises
 from fake_peer import frame, unmask
@@ -22,7 +23,7 @@ GOOD_HEAD = (
 def accept():
     import binascii
 
-    return ws.accept_key(binascii.b2a_base64(NONCE).strip())
+    return ws_handshake.accept_key(binascii.b2a_base64(NONCE).strip())
 
 
 def head():
@@ -122,7 +123,7 @@ def test_the_request():
 
 
 def test_the_accept_key_of_the_rfc():
-    assert ws.accept_key(b"dGhlIHNhbXBsZSBub25jZQ==") == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 1.3
+    assert ws_handshake.accept_key(b"dGhlIHNhbXBsZSBub25jZQ==") == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 1.3
 
 
 def test_a_header_that_would_break_the_request_is_refused_without_its_value():

@@ -132,14 +132,14 @@ def mpy_cross():
 _KERNELS = ["kernels_tables.py", "kernels_py.py", "kernels_viper.py", "kernels_json_viper.py"]
 _BASE = ["kernels_tables.py", "kernels_viper.py", "kernels_json_viper.py", "counter.py", "kernels.py", "firmware/__init__.py",
          "firmware/errors.py", "firmware/trace.py", "byte_ring.py", "bare_names"]  # fmt: skip
-_UP = ["kernels_py.py", "firmware/events.py", "json_scan.py", "frame_queue.py", "ws_protocol.py", "firmware/audio/__init__.py",
-       "firmware/audio/codec.py", "firmware/audio/gate.py", "firmware/audio/uplink.py", "firmware/audio/recorder.py",
-       "firmware/clouds/__init__.py", "firmware/clouds/turns.py", "firmware/clouds/coze.py", "firmware/net/__init__.py",
-       "firmware/net/link.py", "ways.py"]  # fmt: skip
-_PLAYER = ["firmware/audio/__init__.py", "firmware/audio/codec.py", "firmware/audio/gate.py", "firmware/audio/beeps.py",
-           "firmware/audio/player.py"]  # fmt: skip
-_DOWN = _PLAYER + ["firmware/audio/intake.py", "firmware/events.py", "json_scan.py", "ws_protocol.py",
-                   "firmware/clouds/__init__.py", "firmware/clouds/turns.py", "firmware/clouds/coze.py", "delta.py", "ways.py"]  # fmt: skip
+_COZE = ["unload.py", "firmware/clouds/__init__.py", "firmware/clouds/turns.py", "firmware/clouds/coze.py"]
+_UP = ["kernels_py.py", "firmware/events.py", "json_scan.py", "frame_queue.py", "ws_protocol.py"] + [
+    "firmware/audio/" + name for name in ("__init__.py", "codec.py", "gate.py", "uplink.py", "recorder.py")
+] + _COZE + ["firmware/net/__init__.py", "firmware/net/link.py", "ways.py"]  # fmt: skip
+_PLAYER = ["firmware/audio/" + name for name in ("__init__.py", "codec.py", "gate.py", "beeps.py", "player.py")]
+_DOWN = _PLAYER + ["firmware/audio/intake.py", "firmware/events.py", "json_scan.py", "ws_protocol.py"] + _COZE + [
+    "delta.py", "ways.py",
+]  # fmt: skip
 _PLAY = ["kernels_py.py"] + _PLAYER + ["ways.py"]
 _STRAIGHT = ["counter.py", "bare_names", "straight.py", "delta.py", "ways.py"]
 
@@ -159,7 +159,7 @@ class Row:
 
 
 _PCM_OUT = ("copy 640", "base64 message 640")
-_G711_OUT = ("decimate 320", "A-law encode 160", "base64 message 160")
+_G711_OUT = ("decimate 320 to A-law", "base64 message 160")
 _LEVEL = ("gain 4 and level 320",)
 ROWS = (
     Row("uplink PCM 16 kHz", _UP, "up('pcm', 0)", _PCM_OUT, 40_000),

@@ -225,7 +225,7 @@ class Console:
             self.on_report(report)
 
     def _lost(self, error):
-        return ConsoleLost("lost %s (%s): is the cable in, was the board reset?" % (self.port, error))
+        return ConsoleLost("lost %s (%s): is the cable in, was the board reset?" % (self.port, ports.why_lost(error)))
 
 
 def _report_in(text):

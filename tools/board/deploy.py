@@ -11,12 +11,11 @@ import os
 import time
 from types import SimpleNamespace
 
-import serial
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from tools import ROOT, ToolError
-from tools.board import ports, tree
+from tools.board import monitor, ports, tree
 from tools.board.repl import Repl, printable
 
 BLOCK_BYTES = 4096
@@ -45,9 +44,11 @@ def run_cli(arguments):
     if options.dry_run:
         print("version %s; nothing was sent" % built.version)
         return 0
-    if options.watch:
-        return _watch(port, options, built, console)
-    return _deploy(port, built, options, console)
+    try:
+        return (_watch if options.watch else _deploy)(port, built, options, console)
+    except KeyboardInterrupt:
+        console.print("\nstopped; RST on the board starts what it had, or the trial once that was begun")
+        raise
 
 
 def _parser():
@@ -57,7 +58,7 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--port", help="serial port of the board (default: the only one that looks like a board)")
+    add("--port", help=ports.PORT_HELP)
     add("--lib", metavar="FOLDER", help="more libraries for the board's lib: a folder of .py or .mpy modules")
     add("--with-aiohttp", action="store_true", help="install micropython-lib's aiohttp %s into /lib" % AIOHTTP_VERSION)
     add("--force", action="store_true", help="write and start the trial even when the board has this version")
@@ -82,7 +83,7 @@ def _deploy(port, built, options, console):
         connection.close()
         return 0
     console.print("started on trial; waiting for it to come to rest (at most %d s)" % CONFIRM_TIMEOUT_S)
-    with contextlib.closing(lines(port, time.monotonic() + CONFIRM_TIMEOUT_S, connection)) as said:
+    with contextlib.closing(lines(connection, time.monotonic() + CONFIRM_TIMEOUT_S)) as said:
         result = wait_for_trial(said, done.slot, lambda text: console.print("  " + text, style="dim", markup=False))
     console.print(result.text, markup=False)
     return 0 if result.is_confirmed else 1
@@ -393,41 +394,16 @@ def _report(line):
     return found if isinstance(found, dict) else None
 
 
-def lines(port, end_s=None, connection=None):
-    """Text lines that the board sends, until end_s (monotonic; None: for ever). Survives a port that comes and goes.
-
-    connection: the open pyserial port to begin with; it is closed at the end, as every later one.
-    """
-    rest = b""
-    if connection:
-        connection.timeout = 0.2
-    try:
-        while end_s is None or time.monotonic() < end_s:
-            try:
-                if connection is None:
-                    connection = serial.serial_for_url(port, baudrate=ports.BAUD_HZ, timeout=0.2, exclusive=True)
-                got = connection.read(max(1, connection.in_waiting))
-            except (OSError, serial.SerialException):
-                with contextlib.suppress(OSError, serial.SerialException):
-                    if connection:
-                        connection.close()
-                connection = None
-                time.sleep(0.2)
-                continue
-            *whole, rest = (rest + got).split(b"\n")
-            rest = rest[-4096:]  # a board that sends no line end must not fill this computer
-            for line in whole:
-                yield line.decode("utf-8", "replace").rstrip("\r")
-    finally:
-        if connection:
-            with contextlib.suppress(OSError, serial.SerialException):
-                connection.close()
+def lines(connection, end_s):
+    """Text lines that the board behind an open pyserial port sends, until end_s (monotonic); the port may come and go."""
+    for line in monitor.read_lines(connection, is_over=lambda: time.monotonic() >= end_s):
+        yield line.decode("utf-8", "replace")
 
 
 # -- watching
 
 
-def _watch(port, options, built, console):
+def _watch(port, built, options, console):
     """Deploy now and at every change until Ctrl-C. A failure is told, and the next change tried."""
     stamps = None
     while True:

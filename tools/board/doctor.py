@@ -53,6 +53,14 @@ def run_cli(arguments):
     """0 when a board was found and can go on, 1 when something must be done first; the last lines say what."""
     options = _parser().parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
+    try:
+        return _look(options, console)
+    except KeyboardInterrupt:
+        console.print("\nstopped; if the board is silent now, RST starts its application")
+        raise
+
+
+def _look(options, console):
     found = ports.list_ports()
     if found:
         console.print("ports:\n" + ports.table(found), markup=False)
@@ -228,6 +236,6 @@ def _parser():
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--port", help="serial port of the board (default: the only one that looks like a board)")
+    parser.add_argument("--port", help=ports.PORT_HELP)
     parser.add_argument("--loader", action="store_true", help="ask the chip's loader instead of MicroPython")
     return parser

@@ -36,6 +36,8 @@ def run_cli(arguments):
         console.print("This image can be written. Nothing was touched.")
         return 0
     esp_image.find(options.image, options.psram)  # what is no image is told before the board is asked
+    if options.filesystem:
+        open(options.filesystem, "rb").close()
     port = ports.choose_port(options.port)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -59,7 +61,12 @@ def _flash(chip, options, console, progress):
     check_fit(image, chip, psram)
     parts = _files(options, image, chip.flash_bytes)
     progress.stop()
-    if not options.yes and not _agrees(console):
+    try:
+        is_agreed = options.yes or _agrees(console)
+    except KeyboardInterrupt:
+        console.print("\nNothing was touched.")
+        raise
+    if not is_agreed:
         console.print("Nothing was touched.")
         return 1
     progress.start()
@@ -115,7 +122,7 @@ def _parser():
     )
     add = parser.add_argument
     add("image", help="the .bin file, or a folder to look for the newest one that fits")
-    add("--port", help="serial port of the board (default: the only one that looks like a board)")
+    add("--port", help=ports.PORT_HELP)
     add("--filesystem", metavar="FILE", help="write these files too: what `python -m tools image` made")
     add("--psram", choices=(esp_image.OCTAL, esp_image.QUAD), help="the module's PSRAM, where the chip does not tell")
     add("--flash-size", default="16MB", metavar="SIZE", help="with --dry-run: the chip's flash (default: %(default)s)")

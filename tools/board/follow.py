@@ -153,4 +153,5 @@ class _Watch:
         if not limit or self._counts[kind] < limit:
             self._note("%s: %s" % (step or kind, text))
             return
-        raise ToolError("it failed at the %s: %s\n  What helps: %s." % (step, text, cure))
+        end = "" if cure.endswith("?") else "."
+        raise ToolError("it failed at the %s: %s\n  What helps: %s%s" % (step, text, cure, end))

@@ -14,6 +14,7 @@ from tools.board import ports
 from tools.board.repl import printable
 
 RETRY_S = 0.3
+_POLL_S = 0.2
 LINE_LIMIT_BYTES = 16384  # a board that sends no line end must not fill this computer
 _STYLES = {"error": "red", "warning": "yellow", "turn": "green", "heard": "cyan", "said": "magenta", "state": "bold"}
 _QUIET_FIELDS = ("kind", "t_ms")
@@ -33,9 +34,11 @@ def run_cli(arguments):
     console = Console(highlight=False, soft_wrap=True)
     with contextlib.ExitStack() as stack:
         save = stack.enter_context(open(options.save, "ab")) if options.save else None
-        console.print("%s; Ctrl-C ends" % port, style="dim", markup=False)
-        with contextlib.suppress(KeyboardInterrupt):
-            for line in read_lines(port, note=lambda text: console.print(text, style="yellow", markup=False)):
+        connection = ports.open_serial(port)  # a port that cannot be had is told before anything else
+        notes = Console(stderr=True, highlight=False, soft_wrap=True) if options.raw else console
+        notes.print("%s; Ctrl-C ends" % port, style="dim", markup=False)
+        try:
+            for line in read_lines(connection, lambda text: notes.print(text, style="yellow", markup=False)):
                 if save:
                     save.write(line + b"\n")
                     save.flush()
@@ -43,6 +46,9 @@ def run_cli(arguments):
                     print(safe(line), flush=True)
                 else:
                     console.print(words(line), soft_wrap=True)
+        except KeyboardInterrupt:
+            notes.print("\nended; the speaker goes on", style="dim")
+            raise
     return 0
 
 
@@ -53,18 +59,18 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--port", help="serial port of the board (default: the only one that looks like a board)")
+    add("--port", help=ports.PORT_HELP)
     add("--save", metavar="FILE", help="append every line to FILE, as it came")
     add("--raw", action="store_true", help="show the lines as they are; control characters are still written out")
     return parser
 
 
-def read_lines(port, note=lambda text: None, is_over=lambda: False):
-    """Lines of the board as bytes without their ends, for ever; a port that goes is waited for, which note() is told.
-
-    ToolError only when the port cannot be opened at the very first.
+def read_lines(connection, note=lambda text: None, is_over=lambda: False):
+    """Lines of the board as bytes without their ends, until is_over(); a port that goes is waited for, which note() is
+    told. connection: the open pyserial port to begin with; it is closed at the end, as every later one is.
     """
-    connection = ports.open_serial(port, 0.2)
+    connection.timeout = _POLL_S
+    port = connection.port
     rest = b""
     try:
         while not is_over():
@@ -93,7 +99,7 @@ def read_lines(port, note=lambda text: None, is_over=lambda: False):
 def _reopen(port, is_over):
     while not is_over():
         try:
-            return serial.serial_for_url(port, baudrate=ports.BAUD_HZ, timeout=0.2, exclusive=True)
+            return serial.serial_for_url(port, baudrate=ports.BAUD_HZ, timeout=_POLL_S, exclusive=True)
         except (OSError, serial.SerialException):
             time.sleep(RETRY_S)
     return None

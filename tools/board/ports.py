@@ -15,6 +15,7 @@ except ImportError:  # Windows
     grp = None
 
 BAUD_HZ = 115200
+PORT_HELP = "serial port of the board (default: the only one that looks like a board)"
 # USB vendor numbers of what sits on ESP32-S3 boards.
 _VENDORS = {
     0x303A: "Espressif: the chip's own USB",
@@ -139,6 +140,14 @@ def why_closed(port, error):
         return ToolError(text)
     reason = getattr(error, "strerror", None) or text
     return ToolError("cannot open %s: %s; unplug the board, plug it in again" % (port, reason))
+
+
+def why_lost(error):
+    """Why an open port failed, in a few words."""
+    text = str(error)
+    if "returned no data" in text or getattr(error, "errno", None) in (errno.EIO, errno.ENXIO, errno.ENODEV):
+        return "it was closed at the other end"
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:120]
 
 
 def _denied(port):

@@ -65,7 +65,11 @@ def run_cli(arguments):
 
     given = _given(options, parser)
     port = ports.choose_port(options.port)
-    way = way_in.find(port, note, options.repl)
+    try:
+        way = way_in.find(port, note, options.repl)
+    except KeyboardInterrupt:
+        screen.print("\nstopped: nothing was changed")
+        raise
     restarted_s = None
     try:
         with contextlib.closing(way):
@@ -133,7 +137,7 @@ def _parser():
     add("--yes", action="store_true", help="do not ask before --reset")
     add("--no-restart", action="store_true", help="write only; do not restart and follow the speaker")
     add = parser.add_argument_group("connection").add_argument
-    add("--port", metavar="PORT", help="serial port, or the pseudo terminal of `sim --serial-pty`")
+    add("--port", help=ports.PORT_HELP + "; that of `sim --serial-pty` too")
     add("--repl", action="store_true", help="end a running speaker and write through MicroPython's prompt")
     return parser
 
@@ -504,7 +508,11 @@ def _reset(way, options, screen, note):
 
 def _follow(port, restarted_s, screen, note):
     note("restarting; Ctrl-C stops watching, the settings are written")
-    status = follow.until_online(port, note, restarted_s=restarted_s)
+    try:
+        status = follow.until_online(port, note, restarted_s=restarted_s)
+    except KeyboardInterrupt:
+        screen.print("\nstopped watching; the settings are written")
+        raise
     wifi = status.get("wifi") or {}
     screen.print(
         "online: Wi-Fi %s, %s, %s dBm. Press the button and talk."

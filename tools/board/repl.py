@@ -131,7 +131,8 @@ class Repl:
                     return
             raise ToolError(self._unanswered_text(seen))
         except (OSError, serial.SerialException) as error:
-            raise BoardLost("lost %s while waiting for its prompt (%s); check the cable" % (self.port, error)) from None
+            text = "lost %s while waiting for its prompt (%s); check the cable"
+            raise BoardLost(text % (self.port, ports.why_lost(error))) from None
         finally:
             with contextlib.suppress(OSError, serial.SerialException):
                 port.timeout = READ_TIMEOUT_S
@@ -152,7 +153,7 @@ class Repl:
             raise _board_error(error.error_output, doing) from None
         except (TransportError, struct.error, serial.SerialException, OSError, UnicodeError) as error:
             text = "lost the board at %s while %s (%s); check the cable, press RST, try again"
-            raise BoardLost(text % (self.port, doing, printable(str(error))[:120])) from None
+            raise BoardLost(text % (self.port, doing, ports.why_lost(error))) from None
 
     # -- running code
 
@@ -166,6 +167,12 @@ class Repl:
             if error:
                 raise TransportExecError(out, error.decode("utf-8", "replace"))
         return out.decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def stop(self, on_output=None):
+        """Ctrl-C to the code that exec() followed when a KeyboardInterrupt took us away, and the rest of what it says."""
+        with self.guard("ending it"):
+            self.transport.serial.write(b"\x03")
+            self.transport.follow(EXEC_TIMEOUT_S, on_output)
 
     def type(self, data):
         """Send bytes to the standard input of the code that exec() runs, from its on_output."""

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tools import ROOT, ToolError
 from tools.board import ports
-from tools.board.repl import Repl, printable
+from tools.board.repl import BoardError, Repl, printable
 
 EPILOG = """\
 examples:
@@ -53,7 +53,7 @@ def run_cli(arguments):
         description="Test a board: pins, memory, sound, network, and what the simulator claims of the hardware.",
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--port", help="serial port of the board; the only one there is unless given")
+    parser.add_argument("--port", help=ports.PORT_HELP)
     parser.add_argument("--only", metavar="NAMES", help="these checks, separated by commas")
     parser.add_argument("--alone", action="store_true", help="ask nothing; what needs a person is skipped")
     parser.add_argument("--report", metavar="FILE", help="write the report there, as JSON")
@@ -75,6 +75,8 @@ def run_cli(arguments):
             parser.error("there is no %s named %s; --list shows them all" % (what, ", ".join(wrong)))
     if options.breaks and not options.sim:
         parser.error("--break is for the simulated board: add --sim")
+    if options.report:
+        open(options.report, "a", encoding="utf-8").close()  # one that cannot be written is told before the test
     screen = Screen()
     if options.sim:
         report = asyncio.run(test_simulated(only, options.breaks, options.alone, options.interpreter, screen.show))
@@ -143,8 +145,21 @@ def test_board(port, only, is_alone, screen):
                     board.type(screen.ask(report))
 
         screen.console.print("Testing the board at %s; Ctrl-C ends the test and keeps what is known." % escape(port))
-        board.exec(_PROGRAM % (only, "None" if is_alone else "questions.ask"), _SILENCE_S, "the self-test", take)
+        program = _PROGRAM % (only, "None" if is_alone else "questions.ask")
+        try:
+            board.exec(program, _SILENCE_S, "the self-test", take)
+        except KeyboardInterrupt:
+            screen.console.print("\nending the test; what is known comes next ...", style="dim")
+            board.stop(take)
+        except BoardError as error:
+            if "no module named 'firmware" in error.traceback:
+                raise ToolError(_NO_APPLICATION % "there is no application on the board") from None
+            raise
+        board.reset()  # the speaker that was ended for the test starts again
     return whole_report(lines.report)
+
+
+_NO_APPLICATION = "%s. `python -m tools deploy` brings it, and with it the self-test"
 
 
 class Lines:
@@ -177,8 +192,7 @@ class Lines:
 
 def whole_report(report):
     if report is None:
-        raise ToolError("the self-test ended without a report; what it printed is above. `python -m tools deploy` "
-                        "brings the application, and with it the self-test, onto the board")  # fmt: skip
+        raise ToolError(_NO_APPLICATION % "the self-test ended without a report; what it printed is above")
     return report
 
 

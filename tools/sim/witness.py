@@ -72,7 +72,7 @@ class Witness:
         now_ms = self._here.now_ms()
         if self._player is not None and now_ms - self._looked_ms >= _RING_MS:
             self._looked_ms = now_ms
-            n = self._player.capacity - self._player.room
+            n = self._player.capacity - self._player.room()
             if n != self._ring_bytes:
                 self._ring_bytes = n
                 self.write("r %d %d" % (now_ms, n))

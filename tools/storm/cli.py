@@ -22,6 +22,7 @@ gives the same bytes and the same trace. A run that breaks a promise is shrunk t
   python -m tools storm --hours 8 --report storm.html   the whole mix, with a page to look at
   python -m tools storm --plan stall+late_audio         two faults only, over and over
   python -m tools storm --seed 17 --runs 1              one run, to replay what another storm found
+  python -m tools storm --turns 10000                   so many short turns of one speaker: does anything grow?
   python -m tools storm --list-plans
 """
 _PROMISES = {
@@ -37,6 +38,7 @@ _KEPT_TIMELINES = 6
 _SHOWN_REPORTS = 12
 _SHOWN_TRACE = 30
 _SHRINK_AT_MOST = 3
+LEAST_TURNS = 100
 
 
 def run_cli(arguments):
@@ -68,6 +70,8 @@ def _parser():
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the first run; the next one has N + 1")
     parser.add_argument("--hours", type=float, default=1.0, metavar="H", help="simulated time altogether (default 1)")
     parser.add_argument("--runs", type=int, metavar="N", help="so many runs instead of --hours")
+    parser.add_argument("--turns", type=int, metavar="N", help="instead: so many short turns of one speaker, no faults "
+                        "but a cut connection each 100 turns; what it holds at rest is compared")
     parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of one run (default 10)")
     parser.add_argument("--plan", default="all", metavar="NAME", help="which faults; several with + (default all)")
     parser.add_argument("--faults", metavar="TEXT", help="exactly these faults, as a failure prints them")
@@ -85,11 +89,15 @@ def _check(args):
         raise ToolError("there is no plan named %s; --list-plans shows them" % error) from error
     if args.minutes < 1 and not args.faults:
         raise ToolError("--minutes: a run needs at least 1, because the last fault ends 45 s before its end")
+    if args.turns is not None and (args.turns < LEAST_TURNS or args.faults or args.plan != "all"):
+        raise ToolError("--turns: at least %d, and without --plan and --faults" % LEAST_TURNS)
     if args.hours <= 0 or args.jobs < 1 or args.runs is not None and args.runs < 1:
         raise ToolError("--hours, --runs and --jobs must be more than nothing")
 
 
 def _jobs(args):
+    if args.turns:
+        return [jobs.turns_job(args.seed + i, args.turns) for i in range(args.runs or 1)]
     runs = args.runs or max(1, round(args.hours * 60 / args.minutes))
     if args.faults:
         return [Job(args.seed + i, args.plan, args.minutes, parse_faults(args.faults)) for i in range(runs)]
@@ -124,7 +132,7 @@ def _tell_broken(outcome, args, tally, console):
         console.print("[red]the simulation itself failed[/] with seed %d:\n%s" % (outcome.job.seed, outcome.crash))
         console.print("replay: %s" % outcome.job.command(), soft_wrap=True)
         return
-    if not args.no_shrink:
+    if not args.no_shrink and not outcome.job.turns:
         with console.status("shrinking") as status:
             small = shrink.shrink(outcome, jobs.play, lambda text: status.update("shrinking: " + text))
         if small is not outcome and small.timeline is not None:

@@ -69,6 +69,8 @@ def decimate2_into(src, src_at, n_samples, dst, dst_at, state):
     left = window[2 * len(samples) :]
     state[0] = len(left)
     memoryview(state)[1 : 1 + len(left)] = memoryview((left + 32768).astype(numpy.uint16)).cast("B").cast("H")
+    if state[-1]:
+        return alaw_encode_into(samples.tobytes(), 0, len(samples), dst, dst_at)
     return _store(samples, dst, dst_at)
 
 

@@ -11,6 +11,7 @@ from tools.storm import plans
 from tools.storm.run import Job, Run
 
 DUPLEX_MINUTES = 3.0
+_MINUTES_PER_TURN = 0.1  # at most, on an average
 
 
 @dataclasses.dataclass
@@ -26,6 +27,8 @@ class Outcome:
     counts: dict = dataclasses.field(default_factory=dict)
     high_water: dict = dataclasses.field(default_factory=dict)
     latencies: dict = dataclasses.field(default_factory=dict)  # name -> [ms]
+    mode: str = ""  # of the speaker
+    figures: dict = dataclasses.field(default_factory=dict)  # name -> text
     recoveries_ms: list = dataclasses.field(default_factory=list)
     pairs: set = dataclasses.field(default_factory=set)  # (state, act) of plans/device.py that came together
     fault_names: list = dataclasses.field(default_factory=list)
@@ -41,13 +44,14 @@ class Outcome:
 def play(job, is_kept=True, prepare=None):
     """One run in this process. is_kept: with its time line, which a run with a violation has in any case."""
     from tools.storm.checks import all_checks
+    from tools.storm.checks.endurance import Endurance
     from tools.storm.record import Record
 
     began_s = time.perf_counter()
     outcome = Outcome(job)
     run = None
     try:
-        run = Run(job, all_checks() + (Record,), prepare)
+        run = Run(job, all_checks() + ((Endurance,) if job.turns else ()) + (Record,), prepare)
         run.play()
     except Exception:
         outcome.crash = traceback.format_exc()
@@ -63,11 +67,13 @@ def _fill(outcome, run, is_kept):
     outcome.counts = dict(run.counts, connections=run.network.counts["connections"])
     outcome.fault_names = [fault[2] for fault in run.faults_seen]
     outcome.pairs = run.pairs_met
+    outcome.mode = run.config.mode
     outcome.recoveries_ms = run.recoveries_ms
     outcome.latencies = _latencies(run)
     for check in run.checks:
         outcome.high_water.update(getattr(check, "high_water", {}))
         outcome.latencies.update(getattr(check, "latencies", {}))
+        outcome.figures.update(getattr(check, "figures", {}))
     if run.violations:
         outcome.violation = run.violations[0]
         outcome.reports = list(run.lines)
@@ -97,6 +103,13 @@ def duplex_job(seed):
                 "pacing_frames": 17, "pacing_frame_ms": 60, "log_transcripts": True, "volume_percent": 70,
                 "prebuffer_ms": 120}  # fmt: skip
     return Job(seed, "calm", DUPLEX_MINUTES, [], settings, answer_ms=(50_000, 58_000), is_patient=True)
+
+
+def turns_job(seed, turns):
+    """So many short turns of one speaker, with a new connection now and then: does anything grow?"""
+    settings = {"mode": "ptt_hold", "board": "sim", "uplink_codec": "g711a", "downlink_codec": "g711a",
+                "downlink_hz": 8000, "pacing_frames": 17, "pacing_frame_ms": 60, "prebuffer_ms": 60}  # fmt: skip
+    return Job(seed, "calm", 1 + turns * _MINUTES_PER_TURN, [], settings, (200, 400), turns=turns)
 
 
 def play_all(jobs, processes, on_outcome, kept=0):
@@ -130,6 +143,8 @@ class Tally:
         self.latencies = {}
         self.recoveries_ms = []
         self.timelines = []
+        self.figures = {}  # name -> text, of the runs that have some
+        self.pairs = {}  # mode -> set of (state, act)
 
     def add(self, outcome):
         self.outcomes += 1
@@ -146,6 +161,9 @@ class Tally:
         for name, values in outcome.latencies.items():
             self.latencies.setdefault(name, []).extend(values)
         self.recoveries_ms += outcome.recoveries_ms
+        self.figures.update(outcome.figures)
+        if outcome.pairs:
+            self.pairs.setdefault(outcome.mode, set()).update(outcome.pairs)
         if outcome.timeline is not None:
             self.timelines.append(outcome.timeline)
 
@@ -164,7 +182,12 @@ class Tally:
         ]  # fmt: skip
         rows += [(name, spread(values)) for name, values in sorted(self.latencies.items()) if values]
         rows += [("most " + name, str(n)) for name, n in sorted(self.high_water.items())]
-        return rows
+        if self.pairs:
+            from tools.storm.plans import device
+
+            rows += [("pairs met in " + mode, "%d of %d of state and act" % (
+                len(self.pairs[mode]), len(device.possible_pairs(mode)))) for mode in sorted(self.pairs)]
+        return rows + list(self.figures.items())
 
 
 def spread(values):

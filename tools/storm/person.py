@@ -166,6 +166,18 @@ class Person:
             self.release()
             yield self._rng.randint(45, 500)
 
+    def hurry(self):
+        """One short question after the other (ptt_hold); each tenth answer is interrupted by the next one."""
+        n = 0
+        while True:
+            n += 1
+            yield from self._question(self._rng.randint(400, 600))
+            if n % 10:
+                yield Until(("idle", "offline", "standby"), 45_000)
+            else:
+                yield Until(("speaking",), 20_000)
+            yield self._rng.randint(100, 300)
+
     def _talk_freely(self):
         rng = self._rng
         if self.state in ("idle", "standby", "offline", "connecting", ""):

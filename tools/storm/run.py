@@ -26,6 +26,8 @@ TOKEN = "pat_never-to-be-seen-in-a-storm-4711"
 WIFI_PASSWORD = "never-to-be-seen-in-the-air"
 TICK_MS = 100
 LAST_LINES = 60
+_HASTY_AUDIO_MS = 120
+_TURNS_PER_LINK = 100  # of a run that is asked for a number of turns
 _COLLECT_MS = 12  # of an undisturbed collection
 _TICKS_PERIOD = 1 << 30
 
@@ -45,10 +47,14 @@ class Job:
     settings    of config.json, over those that the seed draws
     answer_ms   (least, most) length of an answer, None: as the stage has it
     is_patient  nobody interrupts
+    turns       the run is over after so many short ones; 0: after `minutes`
     """
 
-    def __init__(self, seed, plan="all", minutes=5.0, faults=None, settings=None, answer_ms=None, is_patient=False):
+    def __init__(
+        self, seed, plan="all", minutes=5.0, faults=None, settings=None, answer_ms=None, is_patient=False, turns=0
+    ):
         self.seed = seed
+        self.turns = turns
         self.plan = plan
         self.minutes = minutes
         self.is_drawn = faults is None
@@ -59,6 +65,8 @@ class Job:
 
     def command(self):
         """One line that runs it again."""
+        if self.turns:
+            return "python -m tools storm --seed %d --turns %d" % (self.seed, self.turns)
         text = "python -m tools storm --seed %d --runs 1 --minutes %g" % (self.seed, round(self.minutes, 4))
         if self.is_drawn:
             return "%s --plan %s" % (text, self.plan)
@@ -119,6 +127,8 @@ class Run:
         self.cloud = protocol.Cloud(self.stage, self._chance("cloud"), TOKEN, unix_ms, observer=self)
         self.person = Person(self.world, self.room, self.clock, self._chance("person"), self.config.mode)
         self.person.is_patient = job.is_patient
+        if job.turns:
+            self.stage.first_audio_ms = _HASTY_AUDIO_MS
         self.start_ticks = self.rng.choice((0, _TICKS_PERIOD - 30_000, self.rng.randrange(_TICKS_PERIOD)))
         self.violations = []  # (t_ms, number, text)
         self.lines = []  # reports, the newest
@@ -264,6 +274,12 @@ class Run:
         self.counts["turns"] += 1
         self.counts[report["outcome"]] += 1
         self.counts["underruns"] += report["underruns"]
+        if self.job.turns:
+            if self.counts["turns"] >= self.job.turns:
+                self.stop()
+            elif self.counts["turns"] % _TURNS_PER_LINK == 0:
+                self.calm_from_ms = self.clock.now_ms
+                self.network.reset_all()
 
     def far_end(self):
         """The cloud's end of the connection in use, None when there is none."""
@@ -331,7 +347,7 @@ class Run:
 
     def play(self):
         """Let it happen. Returns self."""
-        self.person.start()
+        self.person.start(self.person.hurry() if self.job.turns else None)
         for planned in self.job.faults:
             self.clock.after_ms(planned.at_ms, self._begin_fault, planned)
         self.clock.after_ms(int(self.job.minutes * 60_000), self.stop)
@@ -358,6 +374,9 @@ class Run:
         if speaker.done():
             self.violate(4, "the program of the speaker came to an end: %r" % (speaker.result(),))
             return
+        if self.counts["turns"] < self.job.turns:
+            self.violate(4, "%d turns in %g minutes, %d were to come"
+                         % (self.counts["turns"], self.job.minutes, self.job.turns))
         if not self.violations:
             for check in self.checks:
                 check.on_end()

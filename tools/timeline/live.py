@@ -21,6 +21,8 @@ _TRACE_TEXTS = {
     "uplink_drop": "warning: link too slow, %d frames dropped",
     "malformed": "warning: a message could not be read, %d so far",
     "too_big": "warning: a message was too long, %d so far",
+    "ring_most": "the ring held at most %d bytes so far",
+    "queue_most": "at most %d ms of microphone waited for the link so far",
 }
 _GC_SHOWN_MS = 20
 _ENOUGH_FOR_P95 = 40

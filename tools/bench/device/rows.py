@@ -177,10 +177,12 @@ class Down:
 
 def opened(ws_protocol):
     """A protocol object behind its handshake."""
+    import ws_handshake
+
     protocol = ws_protocol.WSProtocol(16384, 65536)
     protocol.handshake("x", "/", {}, bytes(16))
     answer = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n" % (
-        protocol._accept.encode(),
+        ws_handshake.accept_key(binascii.b2a_base64(bytes(16)).strip()),
     )
     room = protocol.room()
     room[: len(answer)] = answer

@@ -59,10 +59,11 @@ def rows():
     expand = kernels_viper.expand_into
 
     def expanded(values):
-        return lambda k, d, at: k.expand_into(codes, 0, 160, d, at, values), lambda: expand(codes, 0, 160, dst, 0, values)
+        checked = lambda k, d, at: k.expand_into(codes, 0, 160, d, at, values)  # noqa: E731
+        return checked, lambda: expand(codes, 0, 160, dst, 0, values)
 
     def decimated(kernel, dst, at):
-        return kernel.decimate2_into(pcm, 0, 320, dst, at, kernels_tables.decimate2_state())
+        return kernel.decimate2_into(pcm, 0, 320, dst, at, kernels_tables.decimate2_state(True))
 
     event = delta.message(codes)
     scan = JSONScan((b"event_type",), b"data", (b"content", b"chat_id"))
@@ -83,7 +84,7 @@ def rows():
         kernels_json_viper.json_walk(event, 0, len(event), scan.names, scan.state)
         kernels_json_viper.json_walk(event, behind, len(event), scan.names, scan.state)
 
-    state = kernels_tables.decimate2_state()
+    state = kernels_tables.decimate2_state(True)
     dst = bytearray(2000)
     buf = bytearray(pcm)
 
@@ -104,7 +105,7 @@ def rows():
         ("mu-law encode 160", lambda k, d, at: k.ulaw_encode_into(pcm, 0, 160, d, at), None),
         ("A-law decode 160",) + expanded(kernels_tables.ALAW_VALUES),
         ("mu-law decode 160",) + expanded(kernels_tables.ULAW_VALUES),
-        ("decimate 320", decimated, lambda: kernels_viper.decimate2_into(pcm, 0, 320, dst, 0, state)),
+        ("decimate 320 to A-law", decimated, lambda: kernels_viper.decimate2_into(pcm, 0, 320, dst, 0, state)),
         ("gain 4 and level 320", amplified, lambda: kernels_viper.scale_peak(buf, 0, 320, 1024, 8)),
         ("volume 70 % 480",) + played(2008),
         ("volume 100 % 480",) + played(4096),

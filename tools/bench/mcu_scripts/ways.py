@@ -120,6 +120,7 @@ class Down:
 
     def __init__(self, codec_name):
         import delta
+        import ws_handshake
         import ws_protocol
         from firmware import trace
         from firmware.audio import codec, gate, intake, player
@@ -140,7 +141,7 @@ class Down:
         self.coze = coze.Coze(Config, "", self.ring)
         self.protocol.handshake("x", "/", {}, bytes(16))
         answer = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-        answer += self.protocol._accept.encode() + b"\r\n\r\n"
+        answer += ws_handshake.accept_key(binascii.b2a_base64(bytes(16)).strip()) + b"\r\n\r\n"
         self.protocol.room()[: len(answer)] = answer
         self.protocol.fed(len(answer))
         assert self.protocol.next_event() == ws_protocol.OPEN
@@ -199,7 +200,9 @@ class Speaker:
 
     def write(self, block):
         self.block = block
-        n = min(len(block), self.room)
+        n = len(block)
+        if n > self.room:
+            n = self.room
         self.room -= n
         return n
 
@@ -214,7 +217,7 @@ class Play:
         self.codec = codec.downlink(codec_name, hz)
         self.speaker = Speaker(hz)
         self.player = player.Player(
-            self.speaker, 4096, self.codec, 0, Ports, trace.Trace(Clock.ticks_ms, 8), gate.Gate(True, 0), volume_percent
+            self.speaker, 8192, self.codec, 0, Ports, trace.Trace(Clock.ticks_ms, 8), gate.Gate(True, 0), volume_percent
         )
         self.hz = hz
         self.played = 0  # frames
