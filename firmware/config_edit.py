@@ -111,8 +111,8 @@ def _check_names(names, old):
 
 
 def _shown_of(values):
-    """What may be shown of settings that are wrong: no secret, nor a token at the wrong place, no URL that may hold one,
-    no name that is no setting, because it may be that of a secret, mistyped.
+    """What may be shown of settings that are wrong: no secret, nor a token at the wrong place, nor a URL that may hold
+    one, nor a name that is no setting, because it may be that of a secret, mistyped.
     """
     from . import config_rules, config_table
 

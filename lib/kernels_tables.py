@@ -41,7 +41,8 @@ def _encoding(positive, least_shift):
     return bytes(codes), bytes(shifts)
 
 
-ALAW_CODES, ALAW_SHIFTS = _encoding(0xD5, 4)
+# Of a sample with its sign inverted, 0 is the lowest: what the low-pass in native code has at hand.
+ALAW_CODES, ALAW_SHIFTS = [table[128:] + table[:128] for table in _encoding(0xD5, 4)]
 ULAW_CODES, ULAW_SHIFTS = _encoding(0xFF, 3)  # of a sample moved away from zero by 132 and clipped
 
 
@@ -77,7 +78,7 @@ FIR_TAPS = 35
 # State: [0] how many samples the window holds, then the window: unsigned, 32768 is silence, so that one unsigned load
 # is enough in native code. The window is FIR_TAPS - 1 samples of history and what is being worked on.
 # Behind it stands 1 when A-law codes are wanted.
-DECIMATE_CHUNK = 160
+DECIMATE_CHUNK = 320
 _SILENCE = 32768
 
 

@@ -23,8 +23,8 @@ from micropython import const
 
 _PAD = const(61)  # "="
 _LOUD = const(64)  # as LOUD_PEAK of kernels_tables; here known when it is compiled
-_TO_ALAW_AT = const(195)  # in the state of the low-pass
-_FIR_BIAS = const(538_566_656)  # what 32768 under every sample adds to the sum, less half of the last bit kept
+_TO_ALAW_AT = const(355)  # in the state of the low-pass
+_FIR_BIAS = const(1_695_744)  # what 32768 under every sample adds to the sum beyond 32768, less half of the last bit
 
 
 @micropython.viper
@@ -260,21 +260,22 @@ def alaw_encode_into(src: ptr8, src_at: int, n_samples: int, dst: ptr8, dst_at: 
     src = ptr8(int(src) + src_at)
     at = ptr8(int(dst) + dst_at)
     left = n_samples
-    # Sign, segment and all that one's complement does to the code are in the tables, by the upper byte.
+    # Sign, segment and all that one's complement does to the code are in the tables, by the upper byte with its sign
+    # inverted; the four bits that are shifted out of the rest do not know of it.
     while left >= 4:
-        src_at = src[1]
+        src_at = src[1] ^ 128
         at[0] = codes[src_at] ^ ((src_at << 8 | src[0]) >> shifts[src_at] & 15)
-        src_at = src[3]
+        src_at = src[3] ^ 128
         at[1] = codes[src_at] ^ ((src_at << 8 | src[2]) >> shifts[src_at] & 15)
-        src_at = src[5]
+        src_at = src[5] ^ 128
         at[2] = codes[src_at] ^ ((src_at << 8 | src[4]) >> shifts[src_at] & 15)
-        src_at = src[7]
+        src_at = src[7] ^ 128
         at[3] = codes[src_at] ^ ((src_at << 8 | src[6]) >> shifts[src_at] & 15)
         src = ptr8(int(src) + 8)
         at = ptr8(int(at) + 4)
         left -= 4
     while left > 0:
-        src_at = src[1]
+        src_at = src[1] ^ 128
         at[0] = codes[src_at] ^ ((src_at << 8 | src[0]) >> shifts[src_at] & 15)
         src = ptr8(int(src) + 2)
         at = ptr8(int(at) + 1)
@@ -489,6 +490,7 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
     codes = ptr8(ALAW_CODES)
     shifts = ptr8(ALAW_SHIFTS)
     at = ptr8(int(dst) + dst_at)
+    to_alaw = state[_TO_ALAW_AT]
     done = 0
     read_at = int(src) + src_at
     left = n_samples
@@ -496,8 +498,8 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
     flip |= flip << 16
     while left > 0:
         n = left
-        if n > 160:
-            n = 160
+        if n > 320:
+            n = 320
         left -= n
         filled = state[0] + n
         src = ptr16(int(state) + 2 * (1 + state[0]))
@@ -519,8 +521,8 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
         src = ptr16(int(state) + 2)
         outputs = (filled - 33) >> 1
         done += outputs
-        n = outputs
-        while n > 0:
+        end = int(src) + 4 * outputs
+        while int(src) < end:
             # Unsigned samples: the positive taps add up to less than 2**31 at 65535 each, so no partial sum overflows.
             src_at = (
                 src[17] * 8192
@@ -535,18 +537,17 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
                 + (src[0] + src[34]) * 56
                 - _FIR_BIAS
             ) >> 14
-            if src_at + 32768 >> 16:
-                src_at = 32767 if src_at > 0 else -32768
-            if state[_TO_ALAW_AT]:
-                upper = src_at >> 8 & 255
-                at[0] = codes[upper] ^ (src_at >> shifts[upper] & 15)
+            if src_at >> 16:
+                src_at = 65535 if src_at > 0 else 0
+            if to_alaw:
+                n = src_at >> 8
+                at[0] = codes[n] ^ (src_at >> shifts[n] & 15)
                 at = ptr8(int(at) + 1)
             else:
                 at[0] = src_at
-                at[1] = src_at >> 8
+                at[1] = src_at >> 8 ^ 128
                 at = ptr8(int(at) + 2)
             src = ptr16(int(src) + 4)
-            n -= 1
         filled -= 2 * outputs
         state[0] = filled
         dst = ptr8(int(state) + 2)

@@ -2,8 +2,9 @@
 
 Arguments: flash file, blocks, number of the pipe with questions, of the pipe for answers, writes until the power goes,
 machine text, flash bytes, PSRAM bytes, version. A question is a letter (C code, F file), a length, a text, or S and a
-number, which the answer S repeats; an answer a letter (B begun, N no interrupts from now on, I interrupts again, S synchronised, D done, E exited, R reset,
-X power gone), the number of the question, the writes so far, a length, the text of the error.
+number, which the answer S repeats; an answer a letter (B begun, N no interrupts from now on, I interrupts again, S
+synchronised, D done, E exited, R reset, X power gone), the number of the question, the writes so far, a length, the
+text of the error.
 """
 
 import io
@@ -27,8 +28,8 @@ class Reset(BaseException):
 class Flash:
     """A block device in a file, as esp32.Partition is one; counts writes and loses the power in the middle of one.
 
-    No `if` in these methods: MicroPython raises a Ctrl-C at jumps, and here it would leave LittleFS in the middle of its
-    work, which the board's own block device, in C, never does.
+    No `if` in these methods: MicroPython raises a Ctrl-C at jumps, and here that would throw LittleFS out of the middle
+    of its work. The board's own block device is in C and has no such place.
     """
 
     def __init__(self, blocks, left):
@@ -208,8 +209,8 @@ def execute(kind, text):
 
 
 # A Ctrl-C that comes just as the code ends is raised here, at the wait for the next question or the sending of an
-# answer. That is then sent again; the stand-in knows by the number that it has it already. And the stand-in asks S until it is
-# answered before it asks the next question, which then no late Ctrl-C can eat.
+# answer. That is then sent again; the stand-in knows by the number that it has it already. And the stand-in asks S until
+# it is answered before it asks the next question, which then no late Ctrl-C can eat.
 number = 0
 result = "D", ""
 

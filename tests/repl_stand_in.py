@@ -55,8 +55,8 @@ class StandIn:
     """A board on a pseudo terminal; `flash` is the path of its flash chip's file, made and formatted when missing.
 
     facts: what it says of itself: machine (text), flash_bytes, psram_bytes. has_input: what the host sends while code
-    runs goes to the code's sys.stdin, and what it leaves is lost; without it such bytes wait for the prompt. bytes_in and writes count what happened,
-    so that a test can choose where to cut; seen is everything that was sent to the host.
+    runs goes to the code's sys.stdin, and what it leaves is lost; without it such bytes wait for the prompt. bytes_in
+    and writes count what happened, so that a test can choose where to cut; seen is everything that was sent to the host.
     """
 
     def __init__(self, flash, blocks=512, faults=None, facts=None, has_input=False):
@@ -94,7 +94,7 @@ class StandIn:
         self._thread.join(10)
         assert not self._thread.is_alive(), "the stand-in hangs"
         self._power_off()
-        for number in (self._wake_read, self._wake_write):
+        for number in (self._wake_read, self._wake_write, self._slave):
             os.close(number)
 
     # -- the thread
@@ -144,14 +144,15 @@ class StandIn:
             self.writes += child.writes
 
     def _power_off(self):
-        """The board has gone: the host's next read or write fails."""
+        """The board has gone: the host's next read or write fails. The slave stays open until the end: it keeps the number
+        of the terminal, which another test on this computer would get, and with it our host's bytes.
+        """
         if self.is_off:
             return
         self.is_off = True
         self._stop_child()
-        for number in (self._master, self._slave):
-            with contextlib.suppress(OSError):
-                os.close(number)
+        with contextlib.suppress(OSError):
+            os.close(self._master)
 
     # -- bytes
 
@@ -368,6 +369,7 @@ class _Child:
             self._synchronise()
         self._asked += 1
         self._is_interrupted = False
+        self._interrupted_s = 0
         os.write(self._ask, kind + struct.pack("<I", len(text)))
         while text:
             text = text[os.write(self._ask, text) :]
@@ -389,7 +391,8 @@ class _Child:
 
     def _synchronise(self):
         """After this no Ctrl-C is under way any more; see board_child.py. Only the answer to an S that was sent after the
-        Ctrl-C says so: on a busy computer those of an earlier time may still lie in the pipe."""
+        Ctrl-C says so; on a busy computer those of an earlier time may still lie in the pipe.
+        """
         first = self._synchronised + 1
         while True:
             self._synchronised += 1
@@ -424,9 +427,9 @@ class _Child:
 
     def interrupt(self):
         """Ctrl-C for the code that runs, or is about to. MicroPython ends at a second one that comes before it has
-        seen the first, so one that comes at once is left out."""
+        seen the first, which may take it long on a busy computer, so one that comes soon is left out."""
         self._is_interrupted = True
-        if self._is_running and time.monotonic() - self._interrupted_s > 0.1:
+        if self._is_running and time.monotonic() - self._interrupted_s > 1:
             self._interrupted_s = time.monotonic()
             self._process.send_signal(signal.SIGINT)
 

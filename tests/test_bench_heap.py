@@ -10,10 +10,10 @@ from tools.cloud.server import CloudServer
 
 # KB that were enough when this was written, plus 16 of slack. The issue asks for 384 and 224 with a 64 KB ring.
 LIMITS_KB = (
-    (64, "64 KB ring", 432),
+    (64, "64 KB ring", 420),
     (64, "64 KB ring, short queue", 392),
-    (32, "64 KB ring", 347),
-    (32, "no PSRAM", 251),
+    (32, "64 KB ring", 340),
+    (32, "no PSRAM", 248),
 )
 
 

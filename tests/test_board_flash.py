@@ -195,7 +195,10 @@ def test_nothing_is_erased_without_a_yes(tmp_path, monkeypatch):
         assert "erase_flash" not in rom.orders
 
 
-@pytest.mark.parametrize("typed, is_written", [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False)])
+ANSWERS = [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False)]
+
+
+@pytest.mark.parametrize("typed, is_written", ANSWERS)
 def test_a_person_is_asked_before_everything_is_erased(tmp_path, monkeypatch, capsys, typed, is_written):
     path = write(tmp_path, "x.bin", micropython())
     monkeypatch.setattr(flash.chips, "is_terminal", lambda stream: True)

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from repl_stand_in import StandIn
-from test_board_deploy import application
+from test_board_deploy import application, started
 from test_board_flash import ROWS, VFS, micropython
 
 from tools import ToolError, mpy
@@ -73,9 +73,10 @@ def test_a_real_micropython_mounts_it_and_finds_every_byte(tmp_path):
 def test_a_board_with_the_image_starts_the_application(tmp_path):
     path = tmp_path / "flash"
     path.write_bytes(image.build(application("1"), DISK_BYTES))
-    with StandIn(path, DISK_BYTES // 4096) as board, Repl(board.port) as repl:
-        assert b"RUNS 1 help" in board.seen
-        assert repl.listdir("/") == ["boot.py", "main.py", "slots"]
+    with StandIn(path, DISK_BYTES // 4096) as board:
+        assert started(board) == ["RUNS 1 help"]
+        with Repl(board.port) as repl:
+            assert repl.listdir("/") == ["boot.py", "main.py", "slots"]
 
 
 def test_files_that_do_not_fit_are_refused():

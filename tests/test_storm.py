@@ -1,6 +1,7 @@
 """Storms: the same seed gives the same bytes, every plan holds, and what once broke stays mended."""
 
 
+import json
 import os
 import subprocess
 import sys
@@ -199,3 +200,79 @@ def test_a_wrong_command_line_says_what_is_wrong(arguments):
         cli.run_cli(arguments)
 
 
+
+
+# Thousands of turns
+
+
+def test_a_speaker_at_rest_holds_after_hundreds_of_turns_what_it_held_before():
+    outcome = jobs.play(jobs.turns_job(1, 200), is_kept=False)
+    assert not outcome.crash and outcome.violation is None, (outcome.crash, outcome.violation)
+    assert outcome.counts["turns"] == 200 and outcome.counts["connections"] == 2
+    assert len(outcome.figures) >= 8
+
+
+@pytest.mark.parametrize("where", ["in the speaker", "in a class", "in nobody's hands"])
+def test_one_object_kept_each_turn_is_found(where):
+    from firmware.session import runner, turn
+
+    def prepare(run):
+        session = run.speaker.session
+        plain = session._begin_turn
+        hidden = []
+        kept = run.speaker.kept = []
+        if where == "in a class":
+            kept = runner.Runner.kept = []
+
+        def begin_turn():
+            plain()
+            # Behind a function's closure nothing can be reached; the living objects of the firmware are counted.
+            (hidden if where == "in nobody's hands" else kept).append(turn.Turn(1, 2))
+
+        for name, effect in list(session._effects.items()):
+            if effect == plain:
+                session._effects[name] = begin_turn
+        session._begin_turn = begin_turn
+
+    try:
+        outcome = jobs.play(jobs.turns_job(1, 200), is_kept=False, prepare=prepare)
+    finally:
+        if hasattr(runner.Runner, "kept"):
+            del runner.Runner.kept
+    assert not outcome.crash, outcome.crash
+    assert outcome.violation is not None and outcome.violation[1] == 5 and "grew" in outcome.violation[2]
+    assert "Turn +" in outcome.violation[2] or "kept" in outcome.violation[2]
+
+
+# Settings
+
+
+def test_a_token_that_no_waiting_cures_is_cured_by_a_new_one_in_the_settings(tmp_path):
+    """Two starts of a speaker with one settings file; the host changes the token in between."""
+    from firmware import config_edit
+    from tools.storm.checks import all_checks
+    from tools.storm.checks.states import States
+    from tools.storm.run import TOKEN, Run
+
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"board": "sim", "mode": "ptt_hold", "bot_id": "7400000000000000001",
+                                "wifi_ssid": "storm", "wifi_password": "never-to-be-seen-in-the-air",
+                                "token": "pat_of_yesterday"}))  # fmt: skip
+
+    def start(checkers):
+        return Run(Job(5, "calm", 2.0, [], json.loads(path.read_text())), checkers).play()
+
+    refused = start([check for check in all_checks() if check is not States])
+    assert not refused.violations and refused.counts["answered"] == 0
+    assert 3 <= refused.network.counts["connections"] <= 40  # it tries again, and never in a hurry
+    assert refused.speaker.session.error.kind == "token"
+
+    changed = config_edit.Settings(str(path)).change({"token": TOKEN})
+    assert changed["changed"] == ["token"] and changed["restart_needed"]
+    cured = start(all_checks())
+    assert not cured.violations and cured.counts["answered"] > 5 and cured.counts["failed"] == 0
+
+
+@pytest.mark.parametrize("plan", ["settings_changed+late_audio", "doubled_and_reordered"])
+def test_a_conversation_goes_on_through(plan):
+    assert clean(Job(1, plan, 1.8)).counts["answered"] > 3

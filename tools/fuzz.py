@@ -16,8 +16,8 @@ from tools import ROOT, ToolError
 
 CORPUS = os.path.join(ROOT, "tests", "corpus")
 _MOST_BYTES = 2500
-_WATCHED = ("json_scan.py", "json_strict.py", "ws_protocol.py", "coze.py", "turns.py", "config_rules.py", "config.py",
-            "kernels_py.py", "kernels_host.py")  # fmt: skip
+_WATCHED = ("json_scan.py", "json_strict.py", "ws_protocol.py", "ws_handshake.py", "coze.py", "coze_errors.py", "turns.py",
+            "config_rules.py", "config.py", "kernels_py.py", "kernels_host.py")  # fmt: skip
 _WORDS = {
     "json": [
         b'{"event_type":"', b'"', b"\\", b'\\"', b"\\u0041", b"\\ud83d", b"{", b"}", b"[", b"]", b",", b":", b"null",

@@ -35,7 +35,7 @@ _ERRNOS = {"EPIPE": 32, "ENETUNREACH": 101}  # Linux; where the errno module lac
 
 
 def link_error(error, host):
-    """The LinkError of an OSError or ValueError that the connection to `host` raised; its kind is CONNECT, TIMEOUT or TLS."""
+    """The LinkError (CONNECT, TIMEOUT or TLS) of an OSError or ValueError that the connection to `host` raised."""
     fault, detail = compat.tls_fault(error)
     if fault:
         number = error.errno if isinstance(error, OSError) else 0

@@ -130,16 +130,16 @@ def mpy_cross():
 
 
 _KERNELS = ["kernels_tables.py", "kernels_py.py", "kernels_viper.py", "kernels_json_viper.py"]
-_BASE = ["kernels_tables.py", "kernels_viper.py", "kernels_json_viper.py", "counter.py", "kernels.py", "firmware/__init__.py",
-         "firmware/errors.py", "firmware/trace.py", "byte_ring.py", "bare_names"]  # fmt: skip
+_BASE = ["kernels_tables.py", "kernels_viper.py", "kernels_json_viper.py", "counter.py", "kernels.py",
+         "firmware/__init__.py", "firmware/errors.py", "firmware/trace.py", "byte_ring.py", "bare_names"]  # fmt: skip
 _COZE = ["unload.py", "firmware/clouds/__init__.py", "firmware/clouds/turns.py", "firmware/clouds/coze.py"]
-_UP = ["kernels_py.py", "firmware/events.py", "json_scan.py", "frame_queue.py", "ws_protocol.py"] + [
+_UP = ["kernels_py.py", "firmware/events.py", "json_scan.py", "frame_queue.py", "ws_protocol.py", "ws_handshake.py"] + [
     "firmware/audio/" + name for name in ("__init__.py", "codec.py", "gate.py", "uplink.py", "recorder.py")
 ] + _COZE + ["firmware/net/__init__.py", "firmware/net/link.py", "ways.py"]  # fmt: skip
 _PLAYER = ["firmware/audio/" + name for name in ("__init__.py", "codec.py", "gate.py", "beeps.py", "player.py")]
-_DOWN = _PLAYER + ["firmware/audio/intake.py", "firmware/events.py", "json_scan.py", "ws_protocol.py"] + _COZE + [
-    "delta.py", "ways.py",
-]  # fmt: skip
+_DOWN = _PLAYER + [
+    "firmware/audio/intake.py", "firmware/events.py", "json_scan.py", "ws_protocol.py", "ws_handshake.py",
+] + _COZE + ["delta.py", "ways.py"]  # fmt: skip
 _PLAY = ["kernels_py.py"] + _PLAYER + ["ways.py"]
 _STRAIGHT = ["counter.py", "bare_names", "straight.py", "delta.py", "ways.py"]
 

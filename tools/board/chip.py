@@ -92,6 +92,9 @@ def connect(port, attempts=5, baud_hz=FLASH_BAUD_HZ, say=print, on_progress=lamb
         loader = cmds.detect_chip(port, connect_mode=mode, connect_attempts=attempts)
     except (FatalError, OSError, serial.SerialException) as error:
         raise ToolError(LOADER_TEXT % (port, str(error).splitlines()[0])) from None
+    except KeyboardInterrupt:
+        say("stopped; nothing was touched")
+        raise
     try:
         if loader.CHIP_NAME != "ESP32-S3":
             raise ToolError("the chip at %s is an %s; the speaker needs an ESP32-S3" % (port, loader.CHIP_NAME))

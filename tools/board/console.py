@@ -23,7 +23,8 @@ HELLO_WAIT_S = 5.0  # a board that was reset by the opening of its port leaves 2
 ANSWER_WAIT_S = 5.0
 COMMAND_MAX_BYTES = 4096
 PIECE_BYTES = 1024  # of a file, before base64
-# A board keeps 260 bytes from a UART for its program, which looks every few milliseconds; from native USB the rest waits.
+# A board keeps 260 bytes from a UART for its program, which looks every few milliseconds; with native USB the rest waits
+# on our side.
 UART_PIECE_BYTES = 200
 UART_PAUSE_S = 0.05
 _HELLO_EVERY_S = 0.7

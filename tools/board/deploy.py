@@ -395,7 +395,7 @@ def _report(line):
 
 
 def lines(connection, end_s):
-    """Text lines that the board behind an open pyserial port sends, until end_s (monotonic); the port may come and go."""
+    """Text lines that the board behind an open pyserial port sends, until end_s (monotonic); it may come and go."""
     for line in monitor.read_lines(connection, is_over=lambda: time.monotonic() >= end_s):
         yield line.decode("utf-8", "replace")
 

@@ -34,10 +34,10 @@ def run_cli(arguments):
     console = Console(highlight=False, soft_wrap=True)
     with contextlib.ExitStack() as stack:
         save = stack.enter_context(open(options.save, "ab")) if options.save else None
-        connection = ports.open_serial(port)  # a port that cannot be had is told before anything else
         notes = Console(stderr=True, highlight=False, soft_wrap=True) if options.raw else console
-        notes.print("%s; Ctrl-C ends" % port, style="dim", markup=False)
         try:
+            connection = ports.open_serial(port)
+            notes.print("%s; Ctrl-C ends" % port, style="dim", markup=False)
             for line in read_lines(connection, lambda text: notes.print(text, style="yellow", markup=False)):
                 if save:
                     save.write(line + b"\n")

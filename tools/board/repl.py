@@ -169,7 +169,7 @@ class Repl:
         return out.decode("utf-8", "replace").replace("\r\n", "\n")
 
     def stop(self, on_output=None):
-        """Ctrl-C to the code that exec() followed when a KeyboardInterrupt took us away, and the rest of what it says."""
+        """Ctrl-C to the code that exec() followed when a KeyboardInterrupt took us away; the rest of what it says."""
         with self.guard("ending it"):
             self.transport.serial.write(b"\x03")
             self.transport.follow(EXEC_TIMEOUT_S, on_output)

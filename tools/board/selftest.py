@@ -75,13 +75,18 @@ def run_cli(arguments):
             parser.error("there is no %s named %s; --list shows them all" % (what, ", ".join(wrong)))
     if options.breaks and not options.sim:
         parser.error("--break is for the simulated board: add --sim")
-    if options.report:
-        open(options.report, "a", encoding="utf-8").close()  # one that cannot be written is told before the test
+    if options.report and not os.access(os.path.dirname(os.path.abspath(options.report)), os.W_OK):
+        raise ToolError("%s cannot be written: is the folder there, and yours?" % options.report)
     screen = Screen()
     if options.sim:
         report = asyncio.run(test_simulated(only, options.breaks, options.alone, options.interpreter, screen.show))
     else:
-        report = test_board(ports.choose_port(options.port), only, options.alone, screen)
+        port = ports.choose_port(options.port)
+        try:
+            report = test_board(port, only, options.alone, screen)
+        except KeyboardInterrupt:
+            screen.console.print("\nstopped; RST on the board starts the speaker again")
+            raise
     screen.show_summary(report)
     if options.report:
         with open(options.report, "w", encoding="utf-8") as file:

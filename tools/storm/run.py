@@ -134,6 +134,8 @@ class Run:
         self.lines = []  # reports, the newest
         self.knob_rng = self._chance("knobs")  # for what a fault draws while it lasts
         self.on_state = []  # functions called with each state that the speaker tells
+        self.on_reply = []  # functions called with each reply of its console
+        self.asked = 0  # requests to its console
         self.pairs_met = set()  # (state, act) of plans/device.py
         self.allows_memory_errors = False
         self.secrets = (TOKEN, WIFI_PASSWORD)
@@ -264,6 +266,9 @@ class Run:
                 function(report["state"])
         elif kind == "turn":
             self._on_turn(report)
+        elif kind == "reply":
+            for function in list(self.on_reply):
+                function(report)
         self._tell("on_line", line)
         self._tell("on_report", report)
 

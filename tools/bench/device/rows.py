@@ -7,6 +7,7 @@ One JSON line a row: {"name", "ours_us", "base_us", "ours_heap", "base_heap"}; h
 work is done in the modules of the firmware, on sound that is neither silence nor noise.
 """
 
+import binascii
 import gc
 import json
 import sys

@@ -2,9 +2,12 @@
 
 import gc
 import inspect
+import os
 import sys
 import types
 from array import array
+
+from tools import ROOT
 
 from . import Check
 
@@ -15,7 +18,6 @@ _BYTES_MORE = 4096
 _CONTAINERS = (dict, list, tuple, set)
 _BUFFERS = (bytes, bytearray, str, array)
 _PLAIN = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, type(None))
-_WORKERS = (types.CoroutineType, types.GeneratorType)
 _SHOWN = 4
 
 
@@ -69,8 +71,8 @@ class Look:
         self.kinds = {}
         self._walk([("speaker", speaker)] + list(_globals()))
         for one in gc.get_objects():
-            if _is_ours(type(one)) or isinstance(one, _WORKERS):
-                name = type(one).__qualname__
+            name = _kind_of(one)
+            if name:
                 self.kinds[name] = self.kinds.get(name, 0) + 1
 
     def _walk(self, queue):
@@ -130,6 +132,19 @@ def _globals():
                         yield "%s.%s.%s" % (module_name, name, inner_name), inner
             elif not isinstance(value, _PLAIN + (type,)):
                 yield "%s.%s" % (module_name, name), value
+
+
+def _kind_of(one):
+    """The name of what belongs to the firmware, "" of what does not."""
+    if isinstance(one, types.CoroutineType):
+        return one.__qualname__ if _is_file_of_ours(one.cr_code.co_filename) else ""
+    if isinstance(one, types.GeneratorType):
+        return one.__qualname__ if _is_file_of_ours(one.gi_code.co_filename) else ""
+    return type(one).__qualname__ if _is_ours(type(one)) else ""
+
+
+def _is_file_of_ours(path):
+    return os.path.relpath(path, ROOT).split(os.sep)[0] in ("firmware", "lib")
 
 
 def _is_ours(kind):

@@ -206,6 +206,13 @@ def reordered(run, p):
     return _turns(run, {"kind": "swapped", "on": p["on"]})
 
 
+@fault("doubled_and_reordered", CLOUD, on=("conversation.chat.created", "conversation.audio.completed",
+                                           "conversation.chat.canceled"), for_ms=(10_000, 40_000))
+def doubled_and_reordered(run, p):
+    """One kind of event changes places with the one behind it, while others come twice."""
+    return _both(duplicates(run, p), reordered(run, p))
+
+
 @fault("odd_json", CLOUD, how=("key_order", "nested_content", "white_space", "escaped_slash", "escaped_plus",
                                "escaped_chars", "unknown_members", "fragments", "ping_inside"), for_ms=(10_000, 40_000))
 def odd_json(run, p):

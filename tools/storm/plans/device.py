@@ -1,6 +1,9 @@
 """What happens to the board itself, and what fingers do at the worst instants."""
 
 import errno
+import json
+import os
+import tempfile
 
 from . import DEVICE, fault
 
@@ -157,16 +160,94 @@ def volume_keys(run, p):
     return None
 
 
+# Settings
+
+
+@fault("settings_changed", DEVICE, every_ms=(400, 4000), for_ms=(5000, 30_000))
+def settings_changed(run, p):
+    """A host at the serial port turns the volume, sets settings and asks for the status while somebody talks. What is
+    set waits for a restart, what is wrong is refused, and the conversation notices neither."""
+    host = _SerialHost(run)
+    end_us = run.clock.now_us() + 1000 * p["for_ms"]
+
+    def ask():
+        if run.clock.now_us() < end_us:
+            host.ask()
+            run.clock.after_ms(p["every_ms"], ask)
+
+    ask()
+    return host.end
+
+
+class _SerialHost:
+    """The desk of the speaker's console, with a settings file of its own; every reply is checked."""
+
+    def __init__(self, run):
+        from firmware import host_device
+        from firmware.serial import desk
+
+        self._run = run
+        self._folder = tempfile.TemporaryDirectory(prefix="pipit-storm-settings-")
+        path = os.path.join(self._folder.name, "config.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({key: value for key, value in run.settings.items() if key != "tls_roots"}, file)
+        device = host_device.SpeakerDevice(path, run.speaker)
+        self._desk = desk.Desk(device, None, run.speaker.ports)
+        self._asked = 0
+        self._expected = {}  # id -> function of the reply: is it right?
+        run.on_reply.append(self._on_reply)
+
+    def ask(self):
+        percent = self._run.knob_rng.randint(60, 120)
+        mode = self._run.config.mode
+        requests = (
+            ({"do": "volume", "percent": percent}, lambda r: r["ok"] and r["percent"] == percent),
+            ({"do": "set", "values": {"volume_percent": percent}}, lambda r: r["ok"] and (
+                r["restart_needed"] is bool(r["changed"]))),
+            ({"do": "set", "values": {"token": "pat_of_somebody_else", "listen_max_ms": 30_000}}, lambda r: r["ok"]),
+            ({"do": "set", "values": {"volume_percent": 999}}, lambda r: not r["ok"]),
+            ({"do": "mode", "mode": "free"}, lambda r: r["ok"]),
+            ({"do": "status"}, lambda r: r["ok"] and r["mode"] == mode),
+            ({"do": "config"}, lambda r: r["ok"]),
+            ({"do": "trace"}, lambda r: r["ok"] or r["error_kind"] == "busy"),
+        )
+        request, is_right = requests[self._asked % len(requests)]
+        self._asked += 1
+        self._run.asked += 1
+        number = self._run.asked
+        self._expected[number] = is_right
+        self._desk.line(json.dumps(dict(request, id=number)).encode())
+        if request["do"] != "trace" and number in self._expected:
+            self._run.violate(4, "the console does not answer %s" % request)
+
+    def _on_reply(self, report):
+        is_right = self._expected.get(report["id"])
+        if is_right is None:
+            return
+        if not report.get("more"):
+            del self._expected[report["id"]]
+        if not is_right(report):
+            self._run.violate(4, "the console answers wrongly: %s" % report)
+
+    def end(self):
+        self._run.on_reply.remove(self._on_reply)
+        self._folder.cleanup()
+
+
 # Each of these, at the very instant at which each state begins.
 STATES = ("standby", "offline", "connecting", "calling", "calling_tail", "waiting", "idle", "listening", "tail",
           "thinking", "speaking", "finishing")  # fmt: skip
 ACTS = ("press", "tap", "two taps", "five taps", "hold", "reset", "close", "error", "failed", "canceled", "wifi",
         "audio")  # fmt: skip
-PAIRS = tuple((state, act) for state in STATES for act in ACTS)
+# Free talk has no end that a button says, so no last syllable to wait for, and what is said while the link is made goes
+# on when it is there.
+_NOT_IN_FREE = ("calling_tail", "waiting", "tail")
 _PAUSE_MS = 1500  # between two acts; otherwise nothing would ever come of anything
 _STIR_MS = 8000
 _STIR_LASTS_MS = 4000
 _STIR_LATENCY_MS = 500
+_FOLLOWERS = {"connecting": "waiting", "calling": "waiting", "calling_tail": "waiting", "thinking": "speaking",
+              "speaking": "finishing"}  # fmt: skip
 
 
 @fault("worst_instants", DEVICE, first=(0, len(ACTS) - 1), late_ms=(0, 0, 5, 20, 100, 400), for_ms=(30_000, 90_000))
@@ -175,13 +256,23 @@ def worst_instants(run, p):
     return _Instants(run, p["first"], p["late_ms"]).end
 
 
+def possible_states(mode):
+    return tuple(state for state in STATES if mode != "free" or state not in _NOT_IN_FREE)
+
+
+def possible_pairs(mode):
+    """The (state, act) that a speaker of this mode can meet."""
+    return [(state, act) for state in possible_states(mode) for act in ACTS]
+
+
 class _Instants:
-    """Each state has its turn with each act, in order. So that the states of a lost link come as well, the connection
-    is cut now and then, and its successor takes its time."""
+    """Each state has its turn with each act that this run has not seen in it, in order. So that the states of a lost link come as well, the connection is cut now and then,
+    and its successor takes its time; so that a whole question waits for the link, one is asked meanwhile."""
 
     def __init__(self, run, first, late_ms):
         self._run = run
         self._next = dict.fromkeys(STATES, first)
+        self._gave_way = dict.fromkeys(STATES, False)
         self._late_ms = late_ms
         self._due_us = 0
         self._is_over = False
@@ -207,12 +298,46 @@ class _Instants:
             self._slow()
             self._slow = None
 
+    def _left(self, state):
+        """How many acts this state has not met in this run."""
+        return sum((state, act) not in self._run.pairs_met for act in ACTS)
+
+    def _gives_way(self, state):
+        """Every second time a state leaves the one that comes of it alone, if that one lacks more."""
+        follower = _FOLLOWERS.get(state)
+        is_poorer = follower in possible_states(self._run.config.mode) and self._left(follower) > self._left(state)
+        self._gave_way[state] = is_poorer and not self._gave_way[state]
+        return self._gave_way[state]
+
+    def _is_done(self, state):
+        """This state has met every act, and another one has not."""
+        states = possible_states(self._run.config.mode)
+        return not self._left(state) and any(self._left(one) for one in states)
+
+    def _ask_meanwhile(self):
+        """A whole question waits for the link only if somebody asks one now."""
+        self._fingers(*((0, 500) if self._run.config.mode == "ptt_hold" else (0, 80, 500, 80)))
+
+    def _act_for(self, state):
+        """The next act in order, if there is one that the state has not met."""
+        for i in range(len(ACTS)):
+            act = ACTS[(self._next[state] + i) % len(ACTS)]
+            if (state, act) not in self._run.pairs_met:
+                break
+        else:
+            act = ACTS[self._next[state] % len(ACTS)]
+        self._next[state] = ACTS.index(act) + 1
+        return act
+
     def _on_state(self, state):
         run = self._run
-        if run.clock.now_us() < self._due_us:
+        if self._gives_way(state):
+            if state == "connecting":
+                self._ask_meanwhile()
             return
-        act = ACTS[self._next[state] % len(ACTS)]
-        self._next[state] += 1
+        if run.clock.now_us() < self._due_us or self._is_done(state):
+            return
+        act = self._act_for(state)
         self._due_us = run.clock.now_us() + 1000 * _PAUSE_MS
         run.pairs_met.add((state, act))
         run.clock.after_ms(self._late_ms, self._act, act)
