@@ -42,7 +42,7 @@ def from_run(result, title, command="", plan=""):
     for report in result.reports:
         _add_report(line, report, notes.since_zero)
     line.end_ms = result.run.get("ended_ms") or notes.last_ms
-    line.end_ms = max([line.end_ms, 1] + [state[0] for state in line.states])
+    line.end_ms = max([line.end_ms, 1] + [entry[0] for entry in line.states + line.events])
     line.faults = [[begin, line.end_ms if end is None else end, name, text] for begin, end, name, text in line.faults]
     if result.exit_code:
         line.events.append([line.end_ms, "error: the run failed, " + failure(result)])

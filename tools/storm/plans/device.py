@@ -246,8 +246,7 @@ _PAUSE_MS = 1500  # between two acts; otherwise nothing would ever come of anyth
 _STIR_MS = 8000
 _STIR_LASTS_MS = 4000
 _STIR_LATENCY_MS = 500
-_FOLLOWERS = {"connecting": "waiting", "calling": "waiting", "calling_tail": "waiting", "thinking": "speaking",
-              "speaking": "finishing"}  # fmt: skip
+_FOLLOWERS = {"connecting": "waiting", "calling": "waiting", "calling_tail": "waiting"}
 
 
 @fault("worst_instants", DEVICE, first=(0, len(ACTS) - 1), late_ms=(0, 0, 5, 20, 100, 400), for_ms=(30_000, 90_000))
