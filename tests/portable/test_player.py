@@ -136,6 +136,7 @@ async def test_an_answer_is_heard_to_the_last_sample_and_only_then_drained():
             assert end_ms <= desk.drained_ms <= end_ms + block_ms + block_ms // 2 + 2, (n, hz, end_ms, desk.drained_ms)
             assert desk.player.samples_played == n and desk.player.bytes_in == 2 * n
             assert desk.traced(codes.LAST_SAMPLE) == [n * 1000 // hz]
+            assert desk.traced(codes.RING_MOST) == [2 * n]
             assert desk.player.is_idle()
             desk.task.cancel()
 
@@ -325,6 +326,7 @@ async def test_flush_is_silence_at_once():
         flushed_ms = desk.now_ms()
         n = desk.player.flush()
         assert n > 0 and desk.traced(codes.FLUSH) == [n]
+        assert desk.traced(codes.RING_MOST) == [desk.player.ring.high_water] and desk.player.ring.high_water > n // 2
         assert not desk.player.is_audible() and desk.player.is_idle()
         await sleep_ms(1000)
         _, end_ms = desk.speaker.sound_span_ms()

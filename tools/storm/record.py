@@ -1,7 +1,5 @@
 """What a run leaves for a person: the time line of the report, and the figures of the summary."""
 
-import json
-
 import numpy
 
 from firmware import trace as tr
@@ -69,9 +67,9 @@ class Record(Check):
         line.button = run.person.button
         line.faults = run.faults_seen
         line.violations = [list(one) for one in run.violations]
-        line.figures = {name: str(n) for name, n in run.counts.items() if n}
-        line.figures["settings"] = json.dumps({k: v for k, v in run.settings.items() if k in _SHOWN_SETTINGS})
-        line.figures.update(live.turn_figures(line.turns))
+        line.figures = live.turn_figures(line.turns)
+        for name in _SHOWN_SETTINGS:
+            line.figures[name] = str(run.settings[name])
         return line
 
 

@@ -13,6 +13,7 @@ from . import Check
 
 WARM_TURNS = 1000  # until then its caches may fill
 _LOOKS = 10  # behind that
+_END_TURNS = 10  # the last look is so long before the end: an interrupted turn is not followed by a rest
 _OBJECTS_MORE = 60
 _BYTES_MORE = 4096
 _CONTAINERS = (dict, list, tuple, set)
@@ -29,7 +30,7 @@ class Endurance(Check):
     def __init__(self, run):
         super().__init__(run)
         self._warm = min(WARM_TURNS, run.job.turns // 3)
-        self._every = max(1, (run.job.turns - self._warm) // _LOOKS)
+        self._every = max(1, (run.job.turns - self._warm - _END_TURNS) // _LOOKS)
         self._due = self._warm
         self.looks = []
 
@@ -37,7 +38,7 @@ class Endurance(Check):
         run = self.run
         if report["kind"] != "state" or report["state"] != "idle" or run.counts["turns"] < self._due:
             return
-        self._due = run.counts["turns"] + self._every
+        self._due += self._every
         run.clock.after_ms(0, self._look)  # outside of the speaker's own doings
 
     def _look(self):

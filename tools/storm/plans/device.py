@@ -265,8 +265,9 @@ def possible_pairs(mode):
 
 
 class _Instants:
-    """Each state has its turn with each act that this run has not seen in it, in order. So that the states of a lost link come as well, the connection is cut now and then,
-    and its successor takes its time; so that a whole question waits for the link, one is asked meanwhile."""
+    """Each state has its turn with each act that this run has not seen in it, in order. So that the states of a lost
+    link come as well, the connection is cut now and then, and its successor takes its time; so that a whole question
+    waits for the link, one is asked meanwhile."""
 
     def __init__(self, run, first, late_ms):
         self._run = run
