@@ -17,7 +17,7 @@ from .session import gestures, runner, states
 
 _CONTROLS_POLL_MS = const(5)  # how late a button edge may be seen
 _LED_EVERY_POLLS = const(4)
-_WIFI_EVERY_POLLS = const(200)
+_LINK_EVERY_POLLS = const(200)
 _POLLS_WRAP = const(20_000)  # a multiple of both
 _CONNECT_SLACK_MS = const(5000)
 _TAIL_LIMIT_MS = const(1000)
@@ -254,7 +254,7 @@ class Speaker:
             self._watchdog.keep_death()
 
     async def _run_controls(self):
-        """Buttons every few ms, the LED and the Wi-Fi now and then."""
+        """Buttons every few ms, the LED and the connection now and then."""
         while True:
             polls = self._polls
             self._poll_buttons()
@@ -263,8 +263,8 @@ class Speaker:
                 if self._is_thinking:
                     self._is_thinking = False  # once a question, some ms after its last byte
                     self.collector.collect_if_low()
-            if polls % _WIFI_EVERY_POLLS == 0:
-                self.connector.check_wifi()
+            if polls % _LINK_EVERY_POLLS == 0:
+                self.connector.check()
             self._polls = (polls + 1) % _POLLS_WRAP
             await self.ports.sleep_ms(_CONTROLS_POLL_MS)
 

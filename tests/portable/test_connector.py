@@ -191,13 +191,46 @@ def test_no_wifi_is_reported_and_a_vanished_one_ends_the_connection():
         bench.connector.start()
         await ports().sleep_ms(500)
         bench.wifi.is_up = False
-        bench.connector.check_wifi()
+        bench.connector.check()
         assert bench.lost[1][1].kind == errors.WIFI
-        bench.connector.check_wifi()
+        bench.connector.check()
         await ports().sleep_ms(500)
 
     run_stepped(main)
     assert len(bench.lost) == 2 and bench.log[-1] == "close"
+
+
+def test_a_cloud_that_never_accepts_the_settings_is_left():
+    """Presses meanwhile must not keep such a connection: storm seed 5001, no_updated."""
+    bench = Bench([{}])
+    limit_ms = config.parse('{"bot_id": "1", "token": "t"}').connect_timeout_ms
+
+    async def main():
+        bench.connector.start()
+        await ports().sleep_ms(500)
+        bench.connector.check()
+        await ports().sleep_ms(limit_ms - 500)
+        bench.connector.check()
+        assert bench.lost == [], "it has its time from the handshake on"
+        await ports().sleep_ms(500)
+        bench.connector.check()
+
+    run_stepped(main)
+    assert [error.kind for _, error in bench.lost] == [errors.TIMEOUT] and bench.log[-1] == "close"
+
+
+def test_an_accepted_connection_is_kept_however_long():
+    bench = Bench([{}])
+
+    async def main():
+        bench.connector.start()
+        await ports().sleep_ms(500)
+        bench.connector.ready()
+        await ports().sleep_ms(60_000)
+        bench.connector.check()
+
+    run_stepped(main)
+    assert bench.lost == []
 
 
 def test_an_orderly_close_by_the_cloud_is_a_lost_connection_too():
