@@ -69,6 +69,7 @@ class StandIn:
         self.bytes_in = 0
         self.writes = 0
         self.starts = 0
+        self._has_started = threading.Condition()
         self.seen = b""
         self.is_off = False
         self._typed = b""
@@ -96,6 +97,13 @@ class StandIn:
         self._power_off()
         for number in (self._wake_read, self._wake_write, self._slave):
             os.close(number)
+
+    def wait_for_start(self, count):
+        """Return when the board has been started so often. A host that comes sooner would interrupt the code that resets
+        it, as it would on a real board.
+        """
+        with self._has_started:
+            assert self._has_started.wait_for(lambda: self.starts >= count, 60), "the board was not reset"
 
     # -- the thread
 
@@ -125,7 +133,9 @@ class StandIn:
         """Power or reset: boot.py, then main.py unless the raw REPL is on."""
         self._stop_child()
         self._typed = b""
-        self.starts += 1
+        with self._has_started:
+            self.starts += 1
+            self._has_started.notify_all()
         self._send(self.faults.garbage)
         self._child = _Child(self)
         self._child.answer()  # it is up: before that a Ctrl-C would end it instead of reaching its code

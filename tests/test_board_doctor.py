@@ -56,6 +56,7 @@ def test_the_application_runs_again_afterwards(board):
         deploy.install(session, application("1"))
     starts = board.starts
     doctor.examine(board.port)
+    board.wait_for_start(starts + 1)
     with Repl(board.port):
         assert board.starts == starts + 1 and board.seen.count(b"RUNS 1") == 1
 

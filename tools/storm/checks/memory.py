@@ -53,8 +53,8 @@ class Memory(Check):
         # A speaker at rest is compared with itself: each minute or so, once its caches are warm.
         if report["kind"] != "state" or report["state"] != "idle" or self.run.clock.now_ms < self._rest_ms:
             return
-        if self.run.counts["turns"] < 5:
-            return
+        if self.run.counts["turns"] < 5 or not self.run.speaker.connector.is_up:
+            return  # a connection is some forty objects
         self._rest_ms = self.run.clock.now_ms + 40_000
         n = count_objects(self.run.speaker)
         if self._first_rest is None:
