@@ -110,7 +110,7 @@ def test_each_state_meets_each_thing_that_can_happen_at_its_first_instant(mode, 
     assert len(clean(Job(1, "all", 4.7, faults, settings)).pairs) >= least
 
 
-# Each once broke a promise; the closing note of the issue says which and why.
+# Each once broke a promise.
 MENDED = (
     # A question that was given up while the network held its frames was asked by the next connection.
     (2, "half_open@26068:for_ms=0 wifi_lost@65919:for_ms=4149", 1.4),

@@ -19,7 +19,7 @@ _ROWS = os.path.join(ROOT, "tools", "bench", "device", "rows.py")
 _PARTS = ("rows", "pair", "heap", "latency")
 _TURNS = 32
 _LONG_TURNS = (100, 1000)
-# What the issue asks for: heap bytes of a whole conversation.
+# What we aim at: heap bytes of a whole conversation.
 _HEAP_TARGETS = {64: 384 * 1024, 32: 224 * 1024}
 
 _ABOUT = """\
