@@ -83,7 +83,7 @@ class Speaker:
         self.config = config
         self.ports = ports
         self.exit_code = errors.EXIT_OK
-        self.unit = _unit_id(machine)
+        self.unit = boards.unit_id(machine)
         self._host = host or Host()
         self._is_confirmed = False  # to main.py, that this application comes to rest
         self._over = asyncio.Event()
@@ -333,11 +333,6 @@ class Speaker:
             self.session.drained()  # nothing of the answer is left to be heard
         else:
             self.session.remark(error)
-
-
-def _unit_id(machine):
-    """This unit's name towards the cloud, so that two speakers do not share one conversation."""
-    return "pipit-" + "".join("%02x" % byte for byte in machine.unique_id())
 
 
 def _settime(config):

@@ -45,7 +45,7 @@ class Blank:
         self.exit_code = errors.EXIT_OK
         self.ports = ports
         self.trace = trace.Trace(ports.ticks_ms, 32)
-        self.unit = "pipit-" + "".join("%02x" % byte for byte in machine.unique_id())
+        self.unit = boards.unit_id(machine)
         self.wifi = wifi.Wifi(network.WLAN(network.STA_IF), ports, self.trace)
         self.wifi_timeout_ms = _default("wifi_timeout_ms")
         self.board_name, board = _board(path)

@@ -44,6 +44,11 @@ def load(name):
     return module.BOARD
 
 
+def unit_id(machine):
+    """This unit's name towards the cloud and a host, so that two speakers do not share one conversation."""
+    return "pipit-" + "".join("%02x" % byte for byte in machine.unique_id())
+
+
 def speaker_ibuf_bytes(board, rate_hz):
     """The `ibuf` for the speaker's I2S at this rate: whole DMA blocks, 60 to 100 ms, nearest below dma_ms."""
     block_us = _DMA_BLOCK_FRAMES * 1_000_000 // rate_hz

@@ -36,8 +36,7 @@ class Connector:
         self._is_paused = False
         self._link = None
         self._began_ms = 0
-        self._is_open = False  # the link is, since _opened_ms
-        self._opened_ms = 0
+        self._opened_ms = None  # when the link had been opened; None before
         self._last_kind = errors.CONNECT
         self.is_up = False  # the cloud has accepted our configuration
 
@@ -115,7 +114,7 @@ class Connector:
             return
         if not self._wifi.is_up:
             self.fail(errors.LinkError("Wi-Fi is gone: check the access point", errors.WIFI))
-        elif self._is_open and not self.is_up:
+        elif self._opened_ms is not None and not self.is_up:
             if ticks_diff(self._ports.ticks_ms(), self._opened_ms) >= self._config.connect_timeout_ms:
                 text = "the cloud took the connection and does not accept the settings: it is made anew"
                 self.fail(errors.LinkError(text, errors.TIMEOUT))
@@ -159,7 +158,7 @@ class Connector:
         is_tls, host, port, path = stream.split_url(url)
         tls = await self._tls_context() if is_tls else None
         address = await self._resolve(host, port)
-        self._is_open = False
+        self._opened_ms = None
         self._link = new = self._new_link()
         try:
             await new.open(address, host, port, path, headers, tls)
@@ -168,7 +167,6 @@ class Connector:
         except errors.LinkError:
             self._is_address_old = True  # it may have moved
             raise
-        self._is_open = True
         self._opened_ms = self._ports.ticks_ms()
         new.send(self._cloud.opened())
         return await new.run()

@@ -22,15 +22,7 @@ def main(settings):
     import thin
 
     thin.install()
-    from firmware import boards, config
-
-    settings_of_speaker = config.load("config.json")  # in the order of firmware/start.py
-    board = boards.load("sim")
-    gc.collect()
-    from firmware import app, ports
-
-    gc.collect()
-    speaker = app.Speaker(settings_of_speaker, board, ports.real())
+    speaker = thin.make_speaker()
     tell("boot")
     asyncio.run(talk(speaker, settings["turns"]))
 

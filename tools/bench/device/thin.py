@@ -1,12 +1,14 @@
 """The least board on which the speaker's program can be measured: it allocates nothing while sound moves. Portable.
 
     install()                  `machine`, `network`, `neopixel` and `ntptime` are these from now on
+    make_speaker()             the speaker on this board, after install()
     mic.is_on, speaker.bytes   what the measurement asks
 
 The sound is one known frame over and over. The simulator's board (tools/sim) is awkward on purpose and keeps records;
 this one is only cheap, so that a figure is the firmware's own.
 """
 
+import gc
 import sys
 
 from kernels import copy_into
@@ -182,6 +184,19 @@ def install():
             setattr(module, key, _NAMES[name][key])
         sys.modules[name] = module
     return before
+
+
+def make_speaker():
+    """The app's Speaker by the config.json of this folder, its modules loaded in the order of firmware/start.py."""
+    from firmware import boards, config
+
+    settings = config.load("config.json")
+    board = boards.load("sim")
+    gc.collect()
+    from firmware import app, ports
+
+    gc.collect()
+    return app.Speaker(settings, board, ports.real())
 
 
 def remove(before):
