@@ -58,7 +58,7 @@ SCENES = {
     ),
     "the link goes while somebody speaks": Scene(
         "wait idle; tap; wait listening; say weather.wav; sleep 700; wifi down; wait error; sleep 600; wifi up; "
-        "wait idle; tap; wait listening; sleep 200; say bird.wav; wait turn outcome=answered; tap; wait idle; quit",
+        "wait idle; wait clip_end; tap; wait listening; sleep 200; say bird.wav; wait turn outcome=answered; tap; wait idle; quit",
         on=BOTH,
         cloud=spoken("done.wav"),
         config=dict(FREE, retry_min_ms=50),

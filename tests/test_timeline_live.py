@@ -96,7 +96,7 @@ def test_envelopes_button_states_and_faults_are_those_of_the_run(tree, interpret
     edges = {what: t_ms for t_ms, what in result.run["actions"]}
     assert [is_down for _, is_down in line.button] == [True, False]
     for (t_ms, _), what in zip(line.button, ("press", "release"), strict=True):
-        assert abs(t_ms - edges[what]) <= 2, "two clocks, each cut to whole ms"
+        assert t_ms == edges[what]
     assert [name for _, name in line.states] == result.states()
     begin, end, name, _ = line.faults[0]
     assert name == "wifi" and 60 <= end - begin < 200
@@ -106,7 +106,7 @@ def test_envelopes_button_states_and_faults_are_those_of_the_run(tree, interpret
         "you: " + result.of_kind("heard")[0]["text"]
     ]
     times = [t_ms for t_ms, _ in line.events]
-    assert times == sorted(times) and -2 <= times[0] and times[-1] <= line.end_ms
+    assert times == sorted(times) and 0 <= times[0] and times[-1] <= line.end_ms
 
 
 def test_a_run_that_is_not_witnessed_pays_nothing(tree):
@@ -136,8 +136,8 @@ def test_report_of_a_question_tells_what_the_speaker_reported(tmp_path):
     }
     assert shown["began_ms"] == turn["began_ms"] - run["t_ms_start"] & 0x3FFFFFFF
     pressed_ms = next(t_ms for t_ms, what in run["actions"] if what == "press")
-    assert -2 <= shown["began_ms"] - pressed_ms < AWHILE_MS  # two clocks, each cut to whole ms
-    assert abs(data["button"][0][0] - pressed_ms) <= 2 and data["button"][0][1] == 1
+    assert 0 <= shown["began_ms"] - pressed_ms < AWHILE_MS
+    assert data["button"][0] == [pressed_ms, 1]
     fill = [n for _, n in data["ring"]["points"]]
     assert 0 < max(fill) <= data["ring"]["capacity"] and fill[-1] == 0
     full_ms = next(t_ms for t_ms, n in data["ring"]["points"] if n)

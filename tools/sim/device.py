@@ -118,7 +118,6 @@ def set_up_firmware(here, settings):
         here.on_report(line)
 
     here.tell = lambda text: sink(json.dumps({"kind": "keyboard", "text": text}))
-    here.t_ms_start = compat.ticks_add(compat.ticks_ms(), -here.now_ms())
     report.sink = sink
     compat.time = ChipTime(here, settings["epoch"])
     here.on_wifi = Cable(here, stream).set

@@ -81,8 +81,7 @@ class Witness:
             self._file.flush()
 
     def _on_action(self, what):
-        self.write("a %d %s" % (self._here.now_ms(), what))
-        self._note(what)
+        self.write("a %d %s" % (self._note(what), what))
 
     def _on_finish(self):
         self._finish()

@@ -18,6 +18,8 @@ _STDIN_US = 10_000
 _QUIT_AGAIN_US = 3_000_000
 _MAX_ACTIONS = 1000
 _MAX_LED = 1000
+_TICKS_MAX = (1 << 30) - 1  # of a 32-bit port's ticks_ms, and of firmware.compat's
+_EDGE_US = 50  # longer between two looks at the clock: somebody else had the processor
 
 
 class PowerLoss(SystemExit):
@@ -25,15 +27,16 @@ class PowerLoss(SystemExit):
 
 
 class RealClock:
-    """The interpreter's clock."""
+    """The interpreter's clock. Its zero is the beginning of a millisecond of ticks_ms, which then showed zero_ms.
 
-    def __init__(self):
-        self._now_us = 0
-        self._last = 0 if not _IS_MICROPYTHON else time.ticks_us()
-        if not _IS_MICROPYTHON:
-            self._start_ns = time.monotonic_ns()
+    So a time of the world in whole ms and one that the speaker reports are never one apart for the same instant.
+    """
 
     if _IS_MICROPYTHON:
+
+        def __init__(self):
+            self._now_us = 0
+            self._last, self.zero_ms = _beginning_of_a_ms()
 
         def now_us(self):
             """Microseconds since the clock was made; never wraps, if asked at least every few minutes."""
@@ -47,6 +50,11 @@ class RealClock:
 
     else:
 
+        def __init__(self):
+            start_ms = time.monotonic_ns() // 1_000_000
+            self._start_ns = start_ms * 1_000_000
+            self.zero_ms = start_ms & _TICKS_MAX
+
         def now_us(self):
             return (time.monotonic_ns() - self._start_ns) // 1000
 
@@ -54,8 +62,20 @@ class RealClock:
             time.sleep(us / 1_000_000)
 
 
+def _beginning_of_a_ms():
+    """(ticks_us, ticks_ms) of one instant, to some us: a 32-bit ticks_us alone does not tell where a ms begins."""
+    last_us, last_ms = time.ticks_us(), time.ticks_ms()
+    while True:
+        us, ms = time.ticks_us(), time.ticks_ms()
+        if ms != last_ms and time.ticks_diff(us, last_us) < _EDGE_US:
+            return us, ms & _TICKS_MAX
+        last_us, last_ms = us, ms
+
+
 class SteppedClock:
     """Time that moves when it is told to: by advance(), by a stand-in that blocks, or by on_sleep of a scheduler."""
+
+    zero_ms = 0
 
     def __init__(self, now_us=0):
         self._now_us = now_us
@@ -186,7 +206,7 @@ class World:
         self.rtc_memory = bytes.fromhex(rtc_memory)
         self.reset_cause = reset_cause
         self._ended_ms = 0  # when the records were closed
-        self.t_ms_start = 0  # what the speaker's own ticks_ms showed at our zero
+        self.t_ms_start = self.clock.zero_ms  # what the speaker's own ticks_ms showed at our zero
         self._clips = clips or {}
         self._press_clip = press_clip
         self._players = []
@@ -301,9 +321,11 @@ class World:
             self.tell(text)
 
     def note(self, what):
-        """Add a line to the log of what the person did."""
+        """Add a line to the log of what the person did; returns its time in ms."""
+        now_ms = self.now_ms()
         if len(self.actions) < _MAX_ACTIONS:
-            self.actions.append([self.now_ms(), what])
+            self.actions.append([now_ms, what])
+        return now_ms
 
     def press(self):
         self.note("press")
