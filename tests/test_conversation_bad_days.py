@@ -68,8 +68,9 @@ for _name, (_fault, _kind, _, _on) in BROKEN.items():
     )
 NEXT = "wait idle; " + ask(clip="again.wav") + "wait turn outcome=answered; quit"
 SCENES["no clock"] = Scene(
-    "ntp down; wait error 8000; ntp up; " + NEXT, on=BOTH, config={"clock_timeout_ms": 1000, "retry_min_ms": 50}
-)
+    "ntp down; wait error 8000; ntp up; " + NEXT, on=BOTH, config={"clock_timeout_ms": 1000, "retry_min_ms": 50},
+    blocks=True,
+)  # fmt: skip
 SCENES["no clock and no wish for one"] = Scene("ntp down; " + NEXT, config={"tls_verify": False}, roots="none")
 SCENES["an empty answer to our settings"] = Scene(
     "wait error 12000; sleep 100; quit",

@@ -18,6 +18,8 @@ _STDIN_US = 10_000
 _QUIT_AGAIN_US = 3_000_000
 _MAX_ACTIONS = 1000
 _MAX_LED = 1000
+_PAUSE_US = 30_000
+_MAX_PAUSES = 100
 _TICKS_MAX = (1 << 30) - 1  # of a 32-bit port's ticks_ms, and of firmware.compat's
 _EDGE_US = 50  # longer between two looks at the clock: somebody else had the processor
 
@@ -197,6 +199,7 @@ class World:
         self.buses = []  # open I2S stand-ins, brought up to date at the end
         self.led = []  # [t_ms, pixel, ...]: each change of the pixels
         self.actions = []  # [t_ms, what]: what the person did
+        self.pauses = []  # [from_ms, to_ms]: nothing was asked of the board, by a firmware that asks every few ms
         self.button_pin = None
         self.button_moved_ms = -1000
         self.volume_pins = {}  # "up"/"down" -> pin
@@ -250,6 +253,8 @@ class World:
             self.power_off("watchdog", "the watchdog was not fed for %d ms" % (self.watchdog_us // 1000))
         if now_us < self._next_step_us:
             return
+        if now_us - self._next_step_us > _PAUSE_US and len(self.pauses) < _MAX_PAUSES:
+            self.pauses.append([self._next_step_us // 1000, now_us // 1000])
         self._next_step_us = now_us + _STEP_US
         if self._stdin is not None and now_us >= self._next_stdin_us:
             self._next_stdin_us = now_us + _STDIN_US
@@ -434,6 +439,7 @@ class World:
             "mic": self.mic_record.summary(),
             "counts": self.counts,
             "actions": self.actions,
+            "pauses": self.pauses,
             "led": self.led,
         }
 
