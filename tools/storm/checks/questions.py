@@ -138,9 +138,9 @@ class Questions(Check):
 
     def _begin(self, stream, frame):
         """The first frame of a question: whose is it?"""
+        preroll = self.run.config.preroll_ms * _PER_MS
         for recording in reversed(self._recordings):
-            first = recording.press - self.run.config.preroll_ms * _PER_MS - _PREROLL_SLACK
-            at = self._find(frame, 0, first, self._now())
+            at = self._find(frame, 0, recording.press - preroll - _PREROLL_SLACK, self._now())
             if at is not None:
                 break
         else:
@@ -151,6 +151,8 @@ class Questions(Check):
             if stream.unknown > _UNKNOWN_MAX:
                 self.violate("a frame was sent that belongs to no question")
             return
+        # On a slow network the next press may have been before this frame came.
+        recording = min(self._recordings, key=lambda each: abs(each.press - preroll - at))
         if recording.is_complete:
             self.violate("a frame of question %d was sent after its `complete`" % recording.number)
         stream.recording = recording
