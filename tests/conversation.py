@@ -137,14 +137,6 @@ class Outcome:
         return [report["error_kind"] for report in self.result.of_kind("error")]
 
     @property
-    def longest_pause_ms(self):
-        """For how long the running speaker did nothing at all; 0 when never for more than 30 ms."""
-        if not self.result.reports or not self.result.run:
-            return 0
-        begin_ms = self.report_ms(self.result.reports[0])  # before it modules are loaded
-        return max([to_ms - from_ms for from_ms, to_ms in self.result.run["pauses"] if from_ms >= begin_ms], default=0)
-
-    @property
     def trace(self):
         """[(t_ms of the world, name, argument)]: everything the speaker traced."""
         start_ms = self.result.run["t_ms_start"]
@@ -323,7 +315,7 @@ async def play_undisturbed(scene, play_once):
     for number in range(1, MOST_TRIES + 1):
         outcome = await play_once(number)
         outcome.tries = number
-        if scene.blocks or outcome.longest_pause_ms <= PAUSE_LIMIT_MS:
+        if scene.blocks or outcome.result.longest_pause_ms <= PAUSE_LIMIT_MS:
             break
     return outcome
 

@@ -65,6 +65,17 @@ class Result:
     def counts(self):
         return self.run.get("counts", {})
 
+    @property
+    def longest_pause_ms(self):
+        """For how long the running speaker did nothing at all, 0 when never for more than 30 ms.
+
+        It asks its board for something every few ms, so either it waited within a call, or this computer let it wait.
+        """
+        if not self.reports or not self.run:
+            return 0
+        begin_ms = (self.reports[0]["t_ms"] - self.run["t_ms_start"]) % (1 << 30)  # before it modules are loaded
+        return max([to_ms - from_ms for from_ms, to_ms in self.run["pauses"] if from_ms >= begin_ms], default=0)
+
     def of_kind(self, kind):
         return [report for report in self.reports if report.get("kind") == kind]
 
