@@ -69,7 +69,10 @@ _PLAIN = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type,
 
 
 def count_objects(root):
-    """Objects of the firmware reachable from `root`, members of containers counted; the simulation is not entered."""
+    """Objects of the firmware reachable from `root`, members of containers counted; the simulation is not entered.
+
+    A number in an attribute is not one: it takes its place there whether it is small, and shared, or large.
+    """
     seen = {id(root)}
     queue = [root]
     n = 0
@@ -81,7 +84,7 @@ def count_objects(root):
         elif isinstance(one, _CONTAINERS):
             inner = list(one)
         elif type(one).__module__.split(".")[0] in _OURS and hasattr(one, "__dict__"):
-            inner = list(vars(one).values())
+            inner = [value for value in vars(one).values() if not isinstance(value, (int, float))]
         else:
             continue
         for other in inner:
