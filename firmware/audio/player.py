@@ -524,6 +524,10 @@ class Player:
         self._gate.silence_from(self._ports.ticks_ms())
         self._retry_at_ms = ticks_add(self._ports.ticks_ms(), _RETRY_MS)
         self._wake.set()
+        try:
+            self._speaker.deinit()  # what the DMA holds would be heard after the next press
+        except AudioError:
+            pass
         if self._on_error:
             self._on_error(error)
 

@@ -138,7 +138,7 @@ class FakeSpeaker:
         self._playing_to = now + BLOCK
 
     def deinit(self):
-        self.stop()
+        self._cut()
 
     def played(self):
         """Every sample that has left the DAC by now."""

@@ -588,6 +588,21 @@ async def test_a_bus_that_fails_is_reported_and_started_anew():
 
 
 @stepped()
+async def test_a_bus_that_takes_nothing_more_is_silent_at_once():
+    desk = Desk()
+    desk.player.begin()
+    desk.write(pcm(ramp(0, 8000)))
+    await sleep_ms(200)
+    desk.speaker.fails = 1
+    while not desk.errors:
+        await sleep_ms(1)
+    heard = len(desk.speaker.sound())
+    desk.player.flush()
+    await sleep_ms(200)
+    assert len(desk.speaker.sound()) - heard <= 2 * desk.speaker.rate_hz // 1000, "what its DMA held is not played to the end"
+
+
+@stepped()
 async def test_a_new_answer_tries_a_broken_bus_at_once():
     desk = Desk()
     desk.player.begin()
