@@ -56,7 +56,7 @@ class Settings:
         try:
             missing, judged = _judge(old)
         except ConfigError as error:
-            return {"config": _shown_of(old), "missing": [], "problem": error.text}
+            return {"config": shown_of(old), "missing": [], "problem": error.text}
         shown = judged.redacted()
         for key in missing:
             shown[key] = ""
@@ -110,7 +110,7 @@ def _check_names(names, old):
             raise ConfigError(name[:40], "no such setting%s" % ("; did you mean %s?" % near if near else ""))
 
 
-def _shown_of(values):
+def shown_of(values):
     """What may be shown of settings that are wrong: no secret, nor a token at the wrong place, nor a URL that may hold
     one, nor a name that is no setting, because it may be that of a secret, mistyped.
     """

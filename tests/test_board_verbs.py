@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from speaker_peer import SpeakerPeer
 
 from tools import __main__ as tools
 from tools.board import chip, ports, repl
@@ -80,3 +81,12 @@ def test_ctrl_c_ends_with_130_and_a_sentence(verb, run, terminal, monkeypatch):
         monkeypatch.setattr(ports, "open_serial", interrupted)
     code, said = run(verb, "--port", terminal)
     assert code == 130 and any(word in said for word in ("stopped", "ended", "touched"))
+
+
+@pytest.mark.parametrize("words, said", ((["--reset"], "wants --yes"), ([], "nothing to set")))
+def test_nobody_is_asked_when_the_input_is_closed(words, said, monkeypatch, capsys):
+    """`python -m tools ... <&-`: Python has no sys.stdin then."""
+    monkeypatch.setattr("sys.stdin", None)
+    with SpeakerPeer({"bot_id": "1", "token": "t"}) as peer:
+        assert tools.main(["provision", "--port", peer.port, *words]) == 1
+    assert said in capsys.readouterr().err

@@ -51,6 +51,8 @@ def main(arguments):
 
 
 def run_verb(verb, module_name, arguments):
+    if sys.stdin is None:  # closed by who started us: nobody is there to ask
+        sys.stdin = open(os.devnull, encoding="utf-8")
     if os.path.join(ROOT, "lib") not in sys.path:
         sys.path.insert(1, os.path.join(ROOT, "lib"))  # the device has its /lib on the path too
     sys.argv = ["python -m tools " + verb] + arguments  # what argparse prints as the name of the program

@@ -1,7 +1,8 @@
 """The two ways to a speaker's settings, with one face: its console while it runs, MicroPython's REPL while it does not.
 
     read()           (values, hidden): what is set, and the names of secrets that are set but not told
-    write(changes)   all of them or none; the speaker's own judge has the last word where it runs
+    check(changes)   ToolError when the speaker's own judge, where it runs, would refuse them
+    write(changes)   all of them or none; the same judge has the last word
     clear()          forget every setting
     put_root(root), remove_root(name)
     restart()        and close
@@ -52,10 +53,15 @@ class ConsoleWay:
             values["cloud_url"] = values["cloud_url"][: -len(_URL_HIDDEN)]
         return values, hidden
 
+    def check(self, changes):
+        self._set(changes, is_dry=True)
+
     def write(self, changes):
+        self._set(changes, is_dry=False)
+
+    def _set(self, changes, is_dry):
         try:
-            self._console.ask({"do": "set", "values": changes, "dry": True})
-            self._console.ask({"do": "set", "values": changes, "dry": False})
+            self._console.ask({"do": "set", "values": changes, "dry": is_dry})
         except Refused as refusal:
             raise ToolError("the speaker refuses: %s" % refusal) from None
 
@@ -97,6 +103,9 @@ class ReplWay:
         if not isinstance(found, dict):
             raise ToolError("the config.json on the board is no JSON object; --reset clears it, then provision anew")
         return found, set()
+
+    def check(self, changes):
+        """Nobody is there to judge."""
 
     def write(self, changes):
         values, _ = self.read()

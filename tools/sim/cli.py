@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -12,7 +11,7 @@ import ssl
 import sys
 import tempfile
 
-from tools import ToolError
+from tools import ToolError, check_config
 from tools.sim import keys, runner, screen
 from tools.sim.simworld import script as world_script
 from tools.sim.simworld import wav
@@ -161,13 +160,7 @@ def _on_signal(quit_run):
 def _config(options):
     config = {}
     if options.config:
-        try:
-            with open(options.config, encoding="utf-8") as file:
-                config = json.load(file)
-        except ValueError as error:
-            raise ToolError("%s is not JSON: %s" % (options.config, error)) from None
-        if not isinstance(config, dict):
-            raise ToolError("%s must hold one JSON object" % options.config)
+        config = check_config.read(options.config)
     if options.mode:
         config["mode"] = options.mode
     if options.codec:
@@ -221,8 +214,7 @@ def _token(options):
             raise ToolError("the environment variable %s is empty or not there" % options.token_env)
         return token.strip()
     if options.token_file:
-        with open(options.token_file, encoding="utf-8") as file:
-            return file.read().strip()
+        return check_config.read_token(options.token_file)
     return None
 
 
