@@ -155,6 +155,23 @@ def test_files_of_an_older_version_go_from_the_slot(board):
         assert not session.exists("/slots/b/firmware/old/gone.py")
 
 
+@pytest.mark.parametrize("state", [b"[1]", b"[" * 9000, b"7", b'{"good": ["a"], "trial": {}}', b"\xff"])
+def test_a_state_that_makes_no_sense_is_written_anew(board, state):
+    with Repl(board.port) as session:
+        session.write_file("/slots/state.json", state)
+        assert deploy.install(session, application("2")).slot == "b", "the whole one is kept"
+        assert json.loads(session.read_file("/slots/state.json")) == {"good": "a", "starts": 0, "trial": "b"}
+
+
+def test_a_file_with_an_odd_name_is_removed_from_the_slot(board):
+    with Repl(board.port) as session:
+        session.mkdir("/slots/b")
+        for name in ("back\\slash", "it's", 'both\'"', "Ä\u2028"):
+            session.write_file("/slots/b/" + name, b"x")
+        assert deploy.install(session, application("2")).slot == "b"
+        assert session.listdir("/slots/b") == ["firmware", "lib", "manifest.json"]
+
+
 def test_an_application_that_breaks_is_told_and_the_one_before_runs_again(board):
     lines = []
     _, result = install_and_wait(board.port, application("2", works=False), lines.append)

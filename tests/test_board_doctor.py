@@ -48,7 +48,12 @@ def test_a_damaged_configuration_is_told(board, capsys):
         deploy.install(session, application("1"))
         session.write_file("/config.json", b"{")
     code, step, out = advice(board, capsys)
-    assert code == 1 and step == "python -m tools provision" and "damaged" in out
+    assert code == 1 and step.startswith("python -m tools provision --reset, then") and "damaged" in out
+    with Repl(board.port) as session:
+        session.write_file("/config.json", b"[" * 9000)
+        session.write_file("/slots/state.json", b"[1]")
+    code, step, out = advice(board, capsys)
+    assert "--reset" in step and "slot a: 1 (spare)" in out
 
 
 def test_the_application_runs_again_afterwards(board):

@@ -178,12 +178,15 @@ def test_the_file_system_is_written_where_the_image_wants_it(tmp_path):
         (OCTAL, {"chip_id": 5}, "is an ESP32-C3; the speaker needs an ESP32-S3"),
     ],
 )
-def test_an_image_that_does_not_fit_the_chip_is_refused_before_erasing(tmp_path, machine, rom, text):
+def test_an_image_that_does_not_fit_the_chip_is_refused_before_erasing(tmp_path, monkeypatch, machine, rom, text):
+    resets = []
+    monkeypatch.setattr(flash.chips.cmds, "reset_chip", lambda loader, how: resets.append(how))
     path = write(tmp_path, "x.bin", micropython(machine))
     with RomStandIn(**rom) as stand_in:
         with pytest.raises(ToolError, match=text):
             flash.run_cli([path, "--port", stand_in.port, "--yes"])
         assert "erase_flash" not in stand_in.orders and stand_in.flash.strip(b"\x55") == b""
+        assert resets[-1:] == ["no-reset-stub"], "a speaker in its loader would be silent"
 
 
 def test_nothing_is_erased_without_a_yes(tmp_path, monkeypatch):

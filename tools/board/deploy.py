@@ -5,6 +5,7 @@ only with a whole manifest. The order of the steps in `install` is what makes a 
 """
 
 import argparse
+import ast
 import contextlib
 import json
 import os
@@ -106,7 +107,7 @@ class Slots:
     where main.py would not find the slot whole."""
 
     def __init__(self, board):
-        self.state = _json(board, tree.STATE_PATH) or {}
+        self.state = _json(board, tree.STATE_PATH)
         self.good = self.state.get("good") if self.state.get("good") in tree.SLOTS else None
         self.trial = self.state.get("trial") if self.state.get("trial") in tree.SLOTS else None
         self.there = {slot: _hashes(board, "/slots/" + slot) for slot in tree.SLOTS}
@@ -125,12 +126,14 @@ class Slots:
 
 
 def _json(board, path):
+    """The JSON object in a file of the board; {} when there is none, whatever is there instead."""
     if board.size(path) in (None, -1):
-        return None
+        return {}
     try:
-        return json.loads(board.read_file(path))
-    except ValueError:
-        return None
+        found = json.loads(board.read_file(path))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _manifest(board, slot, there):
@@ -281,9 +284,9 @@ if _t:
 def _hashes(board, folder):
     """{path: (bytes, sha256)} of every file below a folder, computed on the board."""
     found = {}
-    for line in board.exec(_HASHES % (folder, folder), doing="checking " + folder).splitlines():
+    for line in board.exec(_HASHES % (folder, folder), doing="checking " + folder).split("\n")[:-1]:
         path, size, digest = line.rsplit(" ", 2)
-        found[path[1:-1]] = (int(size), digest)
+        found[ast.literal_eval(path)] = (int(size), digest)
     return found
 
 
@@ -389,7 +392,7 @@ def _report(line):
         return None
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 
+import json_strict
 from rich.console import Console
 from rich.table import Table
 
@@ -138,7 +139,7 @@ def _settings(board):
     if not board.exists("/config.json"):
         return None
     try:
-        values = json.loads(board.read_file("/config.json"))
+        values = json_strict.loads(board.read_file("/config.json"))
     except ValueError:
         return {"broken": True}
     if not isinstance(values, dict):
@@ -166,6 +167,8 @@ def next_step(facts):
         hint = ""
     if not facts.versions:
         return "python -m tools deploy%s" % hint, False
+    if facts.settings and facts.settings.get("broken"):
+        return "python -m tools provision --reset, then python -m tools provision", False
     if facts.settings is None or not all(facts.settings.get(key) for key in ("bot_id", "token", "wifi_ssid")):
         return "python -m tools provision%s" % hint, False
     if not facts.roots:
@@ -213,7 +216,7 @@ def _settings_text(facts):
     if facts.settings is None:
         return "none"
     if facts.settings.get("broken"):
-        return "config.json is damaged: provision writes it anew"
+        return "config.json is damaged"
     missing = [key for key in ("bot_id", "token", "wifi_ssid") if not facts.settings[key]]
     text = "missing: " + ", ".join(missing) if missing else "complete"
     return "%s; board %s; %d root certificates" % (text, facts.settings["board"], facts.roots)

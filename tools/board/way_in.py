@@ -10,6 +10,7 @@
 
 import json
 
+import json_strict
 from tools import ToolError
 from tools.board.console import Console, NoConsole, Refused
 from tools.board.follow import UNPROVISIONED
@@ -97,7 +98,7 @@ class ReplWay:
         if not self._repl.exists(CONFIG_PATH):
             return {}, set()
         try:
-            found = json.loads(self._repl.read_file(CONFIG_PATH).decode("utf-8-sig"))
+            found = json_strict.loads(self._repl.read_file(CONFIG_PATH))
         except ValueError:
             found = None
         if not isinstance(found, dict):
