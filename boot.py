@@ -140,6 +140,12 @@ def run_window():
             if sys.platform not in ("linux", "darwin", "win32") and is_packet_waiting():
                 continue
             reason = "Ctrl-C"
+        except Exception:
+            if board is NO_BOARD:
+                raise
+            board = NO_BOARD  # the data of the other makes no sense; what is left of the window stays
+            light = Light(board)
+            continue
         light.show(WHITE if reason == "button" else DARK)
         return reason
 
