@@ -62,6 +62,13 @@ class Settings:
             shown[key] = ""
         return {"config": shown, "missing": missing, "problem": warnings[0] if warnings else ""}
 
+    def board_name(self):
+        """The board that the file names, whatever else is wrong in it; the default one when it names none."""
+        from . import config_table
+
+        name = self._read()[0].get("board")
+        return name if name and isinstance(name, str) else [row[2] for row in config_table.ROWS if row[0] == "board"][0]
+
     def problem(self):
         """Why the file as it stands starts no speaker; "" when it does."""
         try:

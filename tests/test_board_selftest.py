@@ -3,12 +3,14 @@
 import asyncio
 import json
 import math
+import os
 import sys
 import types
 
 import numpy
 import pytest
 
+from tools import ToolError
 from tools.board import selftest
 
 # What is broken -> the check that must find it, and words of the sentence that a person then reads.

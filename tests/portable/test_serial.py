@@ -11,7 +11,7 @@ import check
 from check import raises, stepped
 
 import improv
-from firmware import config_edit, errors, report
+from firmware import boards, config_edit, errors, report
 from firmware.compat import sleep_ms
 from firmware.errors import ConfigError, LinkError
 from firmware.serial import desk, errands, reader
@@ -526,8 +526,12 @@ def test_a_root_that_is_damaged_leaves_the_old_one():
             put_pieces(ROOT[:-1] + b"\x00", sha256="00" * 32)
         with raises(ConfigError, "DER"):
             put_pieces(b"\x30\x03abc")
-        with raises(ConfigError, "follow"):
-            errands.put(None, {"path": "tls_roots/a.der", "at": 100, "data": "AAAA"})
+        for before in (0, 1):  # pieces that have come
+            if before:
+                errands.put(None, {"path": "tls_roots/a.der", "at": 0, "data": "AAAA"})
+            with raises(ConfigError, "follow"):
+                errands.put(None, {"path": "tls_roots/a.der", "at": 100, "data": "AAAA"})
+            assert os.listdir("tls_roots") == ["a.der"], "nothing of it takes room"
         put_pieces(ROOT)
         with raises(ConfigError, "sha256"):
             put_pieces(ROOT, sha256="00" * 32)
@@ -601,6 +605,22 @@ def test_settings_may_come_one_by_one():
         assert settings.problem() != ""
         assert settings.change({"token": SECRET})["missing"] == []
         assert settings.problem() == ""
+
+
+def test_the_board_is_read_out_of_settings_that_are_wrong():
+    default = "bread_compact_wifi"
+    for text, name in (
+        (None, default), ('{"board": "sim", "volume_percent": 900, "tokn": 1}', "sim"), ('{"board": "sim"', default),
+        ('{"board": 5}', default), ('{"board": ""}', default), ("[" * 2000, default), ("[1]", default), ("\xff", default),
+    ):  # fmt: skip
+        with Folder():
+            assert settings_of(text).board_name() == name
+
+
+def test_a_board_that_no_file_can_have_is_unknown():
+    for name in ("a\0b", "..", "a/b", "ä"):
+        with raises(ConfigError, "board"):
+            boards.load(name)
 
 
 def test_a_file_that_is_none_is_replaced_aloud():
