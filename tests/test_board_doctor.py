@@ -56,6 +56,17 @@ def test_a_damaged_configuration_is_told(board, capsys):
     assert "--reset" in step and "slot a: 1 (spare)" in out
 
 
+def test_an_application_inside_the_image_needs_no_deploy(board, capsys):
+    """As boards/micropython/ makes one; here it lies where a frozen one is found, too."""
+    with Repl(board.port) as session:
+        session.mkdir("/firmware")
+        session.write_file("/firmware/__init__.py", b"VERSION = '0.9'\n")
+    starts = board.starts
+    code, step, out = advice(board, capsys)
+    assert code == 1 and step == "python -m tools provision" and "in the image: 0.9" in out
+    board.wait_for_start(starts + 1)
+
+
 def test_the_application_runs_again_afterwards(board):
     with Repl(board.port) as session:
         deploy.install(session, application("1"))

@@ -46,6 +46,11 @@ try:
  f['unit']=hexlify(machine.unique_id()).decode()
 except Exception:
  pass
+try:
+ import firmware
+ f['inside']=firmware.VERSION
+except Exception:
+ pass
 print(json.dumps(f))
 """
 
@@ -113,7 +118,8 @@ def examine(port):
             good=slots.good,
             trial=slots.trial,
             versions={slot: slots.manifests[slot]["version"] for slot in slots.manifests if slots.manifests[slot]},
-            has_main=board.exists("/main.py"),
+            has_main=board.exists("/main.py") or "inside" in found,
+            inside=found.get("inside"),
             settings=_settings(board),
             roots=_roots(board),
         )
@@ -165,7 +171,7 @@ def next_step(facts):
         hint = " (a module with 8 MB of PSRAM, N8R8 or N16R8, wants the image for octal SPIRAM)"
     else:
         hint = ""
-    if not facts.versions:
+    if not facts.versions and facts.inside is None:
         return "python -m tools deploy%s" % hint, False
     if facts.settings and facts.settings.get("broken"):
         return "python -m tools provision --reset, then python -m tools provision", False
@@ -203,13 +209,13 @@ def _show(facts, console):
 
 
 def _application(facts):
-    if not facts.versions:
-        return "none"
     words = []
+    if facts.inside is not None:
+        words.append("in the image: %s" % printable(str(facts.inside)))
     for slot in sorted(facts.versions):
         role = "good" if slot == facts.good else "on trial" if slot == facts.trial else "spare"
         words.append("slot %s: %s (%s)" % (slot, printable(facts.versions[slot]), role))
-    return ", ".join(words)
+    return ", ".join(words) or "none"
 
 
 def _settings_text(facts):
