@@ -174,6 +174,10 @@ def install(board, built, is_forced=False, on_bytes=None):
     loose = {name: data for name, data in built.loose.items() if not _is_same(board, "/" + name, data)}
     if source and not is_forced and not loose and _is_good(slots, source, wanted):
         return Installed(None, "the board has version %s already, in slot %s" % (built.version, source))
+    if slots.trial and not is_forced and not loose and _is_there(slots, slots.trial, wanted):
+        board.write_file(tree.STATE_PATH, tree.state_bytes(slots.good, slots.trial))
+        text = "version %s is in slot %s already: its trial begins anew"
+        return Installed(slots.trial, text % (built.version, slots.trial))
     folder = "/slots/" + target
     there = slots.there[target]
     plan = _plan(wanted["files"], there, slots.there[source] if source else {})
@@ -197,7 +201,7 @@ def install(board, built, is_forced=False, on_bytes=None):
     for name in tree.LOOSE_FILES:
         if name in loose:
             board.write_file("/" + name, loose[name], on_bytes=count.add)
-    good = source if source and source != target else None
+    good = None if source == slots.trial else source  # a trial that did not come to rest is no good one
     board.write_file(tree.STATE_PATH, tree.state_bytes(good, target))
     text = "version %s is in slot %s: %d files sent (%d bytes), %d copied on the board, %d were there" % (
         (built.version, target, len(plan.send), total, len(plan.copy), len(plan.keep))
@@ -211,8 +215,12 @@ def _is_same(board, path, data):
 
 def _is_good(slots, slot, wanted):
     """True when `slot` is the good one, nothing is on trial, and the board's own hashes are the wanted ones."""
+    return slots.good == slot and not slots.trial and _is_there(slots, slot, wanted)
+
+
+def _is_there(slots, slot, wanted):
     there = {path: entry for path, entry in slots.there[slot].items() if path != tree.MANIFEST}
-    return slots.good == slot and not slots.trial and there == _as_manifest(wanted["files"])
+    return bool(slots.manifests[slot]) and there == _as_manifest(wanted["files"])
 
 
 def _as_manifest(files):

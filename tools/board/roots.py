@@ -74,7 +74,8 @@ def find(host, port, own_root=None, context=None, known=None):
     needed = [each for each in verified[1:] if each not in sent] or [verified[-1]]
     needed.reverse()  # the root before what stands below it
     if len(needed) > 1 + _MIDDLES_MAX:
-        raise ToolError("%s leaves out %d certificates of its chain: its server is set up wrong" % (host, len(needed) - 1))
+        text = "%s leaves out %d certificates of its chain: its server is set up wrong"
+        raise ToolError(text % (host, len(needed) - 1))
     found = [
         Root(ROOT_NAME % ("" if i == 0 else "-%d" % (i + 1)), each, "verifies %s" % host)
         for i, each in enumerate(needed)
