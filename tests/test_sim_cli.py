@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -249,3 +250,22 @@ def test_public_roots_become_der_files_and_vanish():
 def test_interpreters_of_the_option_are_the_runners():
     for name in runner.INTERPRETERS:
         assert cli._parser().parse_args(["--interpreter", name]).interpreter == name
+
+
+def test_a_blank_speaker_is_set_up_for_the_emulated_cloud_by_the_command_that_is_printed():
+    """Only the answers to its questions are added here: that the cloud then greets the speaker proves every word."""
+    command = [sys.executable, "-m", "tools", "sim", "--serial-pty", "--blank", "--timeout", "60"]
+    sim = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        lines = []
+        while not lines or "python -m tools provision" not in lines[-1]:
+            lines.append(sim.stdout.readline())
+            assert lines[-1], lines
+        token = lines[-2].partition("token ")[2].strip().rstrip(":")
+        words = shlex.split(lines[-1])[1:]
+        words += ["--wifi-name", "Nest", "--wifi-open", "--bot-id", "7", "--token-env", "IT"]
+        streams = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        done = subprocess.run([sys.executable, *words], cwd=ROOT, env=dict(os.environ, IT=token), **streams)
+    finally:
+        sim.communicate(timeout=30)
+    assert done.returncode == 0 and "online: Wi-Fi Nest" in done.stdout, done.stdout + done.stderr

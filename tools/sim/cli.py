@@ -11,7 +11,7 @@ import ssl
 import sys
 import tempfile
 
-from tools import ToolError, check_config
+from tools import ToolError
 from tools.sim import keys, runner, screen
 from tools.sim.simworld import script as world_script
 from tools.sim.simworld import wav
@@ -124,6 +124,7 @@ async def _run(options, arguments):
             keep=options.keep,
             is_blank=options.blank,
             serial_pty=options.serial_pty,
+            on_serial=(lambda port: _tell_how_to_set_up(show, port, cloud)) if options.blank and cloud else None,
             world={"noise_peak": options.noise, "is_never_ready": options.never_ready},
         )
     show.end(result)
@@ -131,6 +132,13 @@ async def _run(options, arguments):
         _write_report(options, arguments, result)
         show.note("%s shows this run: open it in a browser" % options.report)
     return EXIT_FAILED if result.exit_code else 0
+
+
+def _tell_how_to_set_up(show, port, cloud):
+    """A blank speaker knows no cloud; the emulated one is here."""
+    words = ["provision", "--port", port, "--set", "cloud_url=" + cloud.url, "--root", cloud.ca_pem]
+    show.note("set it up in another terminal; any Wi-Fi and agent, token %s:" % cloud.token)
+    show.note("  python -m tools " + shlex.join(words))
 
 
 def _write_report(options, arguments, result):
@@ -160,6 +168,8 @@ def _on_signal(quit_run):
 def _config(options):
     config = {}
     if options.config:
+        from tools import check_config  # with the judge of the settings behind it, and seldom wanted
+
         config = check_config.read(options.config)
     if options.mode:
         config["mode"] = options.mode
@@ -214,6 +224,8 @@ def _token(options):
             raise ToolError("the environment variable %s is empty or not there" % options.token_env)
         return token.strip()
     if options.token_file:
+        from tools import check_config
+
         return check_config.read_token(options.token_file)
     return None
 
