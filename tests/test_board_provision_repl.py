@@ -70,6 +70,15 @@ def test_settings_are_written_kept_shown_and_forgotten(tmp_path, capfd):
         assert "nothing is set" in capfd.readouterr().out
 
 
+def test_that_the_application_was_ended_is_told_whichever_way_was_asked_for(tmp_path, monkeypatch, capsys):
+    """Also when its console did not answer, and the prompt was the second choice."""
+    honest = way_in.Console
+    monkeypatch.setattr(way_in, "Console", lambda port: honest(port, wait_s=0.2))
+    with StandIn(tmp_path / "flash", BLOCKS) as board:
+        assert provision.run_cli(["--port", board.port, "--show"]) == 0
+    assert "RST on the board starts it" in capsys.readouterr().out
+
+
 def test_without_an_application_it_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(follow, "START_WAIT_S", 1.0)
     with StandIn(tmp_path / "flash", BLOCKS) as board:

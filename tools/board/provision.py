@@ -76,8 +76,8 @@ def run_cli(arguments):
         with contextlib.closing(way):
             restarted_s = _do(way, given, options, screen, note)
     finally:
-        if restarted_s is None and options.repl:  # MicroPython's prompt does not go away by itself
-            note("the application is stopped; RST on the board starts it again")
+        if restarted_s is None and isinstance(way, way_in.ReplWay):  # the prompt does not go away by itself
+            note("no application runs now; RST on the board starts it")
     if restarted_s is None or options.reset:
         return 0
     return _follow(port, restarted_s, screen, note)

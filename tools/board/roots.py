@@ -130,7 +130,7 @@ def _chains(host, port, context):
             "%s port %d does not speak TLS as expected (%s): is the address right, is a proxy in between?"
             % (host, port, error.reason or error)
         ) from None
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # UnicodeError: "a..b" and the like
         raise ToolError("%s has no address: is the name right, is this computer online?" % host) from None
     except (TimeoutError, socket.timeout):
         text = "%s port %d does not answer within %d s: is a firewall in between?"
