@@ -1,5 +1,6 @@
 """`python -m tools sim`: options, keyboard and screen; the parrot of tests/sim_fake runs in place of the speaker."""
 
+import io
 import json
 import os
 import pty
@@ -14,7 +15,7 @@ import time
 import pytest
 
 from tools import ROOT, ToolError
-from tools.sim import cli, keys, runner
+from tools.sim import cli, keys, runner, screen
 
 PARROT = os.path.join(ROOT, "tests", "sim_fake", "main.py")
 
@@ -269,3 +270,15 @@ def test_a_blank_speaker_is_set_up_for_the_emulated_cloud_by_the_command_that_is
     finally:
         sim.communicate(timeout=30)
     assert done.returncode == 0 and "online: Wi-Fi Nest" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_long_line_on_a_terminal_stays_one_line(monkeypatch):
+    """A command that is to be copied must not be cut in two."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    screen._rich_line()([("  python -m tools provision ", ""), ("long " * 60, "dim")])
+    assert sys.stdout.getvalue().count("\n") == 1
