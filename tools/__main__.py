@@ -53,6 +53,9 @@ def main(arguments):
 def run_verb(verb, module_name, arguments):
     if sys.stdin is None:  # closed by who started us: nobody is there to ask
         sys.stdin = open(os.devnull, encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that lacks a letter of ours or of the cloud's shows its code
+            stream.reconfigure(errors="backslashreplace")
     if os.path.join(ROOT, "lib") not in sys.path:
         sys.path.insert(1, os.path.join(ROOT, "lib"))  # the device has its /lib on the path too
     sys.argv = ["python -m tools " + verb] + arguments  # what argparse prints as the name of the program

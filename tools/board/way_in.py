@@ -114,8 +114,8 @@ class ReplWay:
         self._repl.write_file(CONFIG_PATH, json.dumps(values, ensure_ascii=False).encode())
 
     def clear(self):
-        if self._repl.exists(CONFIG_PATH):
-            self._repl.remove(CONFIG_PATH)
+        for path in (CONFIG_PATH, CONFIG_PATH + ".new"):  # .new: with secrets, of a write that the power cut off
+            self._repl.remove(path)
 
     def put_root(self, root):
         if not self._repl.exists(ROOTS_FOLDER):
@@ -123,9 +123,7 @@ class ReplWay:
         self._repl.write_file(ROOTS_FOLDER + "/" + root.name, root.der)
 
     def remove_root(self, name):
-        path = ROOTS_FOLDER + "/" + name
-        if self._repl.exists(path):
-            self._repl.remove(path)
+        self._repl.remove(ROOTS_FOLDER + "/" + name)
 
     def restart(self):
         self._repl.reset()
