@@ -1,10 +1,13 @@
 """The verbs of a board are alike: help, ports that cannot be had, Ctrl-C; a mistake is told in a sentence."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from speaker_peer import SpeakerPeer
 
+from tools import ROOT
 from tools import __main__ as tools
 from tools.board import chip, ports, repl
 
@@ -90,3 +93,11 @@ def test_nobody_is_asked_when_the_input_is_closed(words, said, monkeypatch, caps
     with SpeakerPeer({"bot_id": "1", "token": "t"}) as peer:
         assert tools.main(["provision", "--port", peer.port, *words]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_a_terminal_that_lacks_a_letter_ends_no_verb(tmp_path):
+    (tmp_path / "loud.py").write_text("def run_cli(arguments):\n    print(chr(0x25CF))\n", encoding="utf-8")
+    program = "import sys; from tools import __main__; sys.exit(__main__.run_verb('loud', 'loud', []))"
+    environment = dict(os.environ, PYTHONIOENCODING="ascii", PYTHONPATH="%s%s%s" % (ROOT, os.pathsep, tmp_path))
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "\\u25cf\n"), done.stderr
