@@ -52,7 +52,8 @@ def load(path):
         settings = config.load(path)
         boards.load(settings.board)
     except ConfigError as error:
-        raise ToolError("%s: %s" % (path, error.text)) from None
+        # Of a file that is none the text names the path already.
+        raise ToolError("%s: %s" % (path, error.text) if error.key else error.text) from None
     return settings
 
 
