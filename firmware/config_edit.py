@@ -11,6 +11,7 @@ from .compat import const
 from .errors import ConfigError
 
 _FILE_MAX_BYTES = const(16_384)
+_ENOENT = const(2)
 _STAND_IN = "1"  # for a required setting that is still to come: fits every one of them
 _HIDDEN = "(set, not shown)"
 
@@ -66,7 +67,10 @@ class Settings:
         """The board that the file names, whatever else is wrong in it; the default one when it names none."""
         from . import config_table
 
-        name = self._read()[0].get("board")
+        try:
+            name = self._read()[0].get("board")
+        except OSError:
+            name = None
         return name if name and isinstance(name, str) else [row[2] for row in config_table.ROWS if row[0] == "board"][0]
 
     def problem(self):
@@ -84,8 +88,10 @@ class Settings:
         try:
             with open(self._path, "rb") as file:
                 found = loads(file.read(_FILE_MAX_BYTES))
-        except OSError:
-            return {}, []  # there is none yet
+        except OSError as error:
+            if error.errno != _ENOENT:
+                raise  # taken for an empty one, it would lose all that it holds at the next change
+            return {}, []
         except ValueError:
             found = None
         if isinstance(found, dict):

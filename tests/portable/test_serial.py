@@ -623,6 +623,16 @@ def test_a_board_that_no_file_can_have_is_unknown():
             boards.load(name)
 
 
+def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one():
+    with Folder():
+        os.mkdir("config.json")  # stands for a disk that fails
+        settings = settings_of()
+        for call in (lambda: settings.change({"bot_id": "1"}), settings.read_redacted):
+            with raises(OSError):
+                call()
+        assert settings.board_name() == "bread_compact_wifi" and os.listdir(".") == ["config.json"]
+
+
 def test_a_file_that_is_none_is_replaced_aloud():
     for text in ("", "{", "[1]", '"x"', "\x00"):
         with Folder():
