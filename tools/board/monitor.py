@@ -79,6 +79,8 @@ def read_lines(connection, note=lambda text: None, is_over=lambda: False):
             except (OSError, serial.SerialException):
                 with contextlib.suppress(OSError, serial.SerialException):
                     connection.close()
+                if rest:
+                    yield rest.rstrip(b"\r")  # the last words before a crash may have no end
                 note("the board has gone (a reset, or the cable); waiting for it ...")
                 connection = _reopen(port, is_over)
                 if connection is None:
