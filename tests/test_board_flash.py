@@ -66,6 +66,9 @@ def test_a_whole_image_says_what_it_is():
     assert image.machine == OCTAL.decode()
     assert image.psram == esp_image.OCTAL
     assert esp_image.judge(micropython(PLAIN), "x.bin").psram == esp_image.QUAD
+    assert esp_image.judge(micropython(b"Pipit speaker with ESP32-S3"), "x.bin").psram == esp_image.QUAD
+    ours = micropython(b"Pipit speaker with Octal-SPIRAM with ESP32-S3")
+    assert esp_image.judge(ours, "x.bin").psram == esp_image.OCTAL
     assert esp_image.judge(micropython(b"My own board with ESP32S3"), "x.bin").psram is None
     assert esp_image.judge(micropython(b"My own board with ESP32S3"), "A-SPIRAM_OCT-1.bin").psram == esp_image.OCTAL
 

@@ -9,6 +9,7 @@ import tty
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from speaker_peer import SpeakerPeer
 
 from tools.board import monitor, ports
 
@@ -157,6 +158,13 @@ def test_the_file_holds_the_bytes_as_they_came(tmp_path, monkeypatch, capsys):
     assert "\x1b[2J" not in capsys.readouterr().out
     assert monitor.run_cli(["--port", "x", "--raw"]) == 0
     assert "\\x1b[2J" in capsys.readouterr().out
+
+
+def test_the_trace_of_a_running_speaker_is_printed(capsys):
+    with SpeakerPeer() as peer:
+        peer._do_trace = lambda command: {"lines": ["0.001 s  wifi_up 300", "0.002 s  \x1b[2J"], "more": False}
+        assert monitor.run_cli(["--port", peer.port, "--trace"]) == 0
+    assert capsys.readouterr().out == "0.001 s  wifi_up 300\n0.002 s  \\x1b[2J\n"
 
 
 def test_ctrl_c_ends_the_monitor_and_says_so(monkeypatch, capsys):

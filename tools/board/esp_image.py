@@ -111,7 +111,7 @@ def _psram(machine, name):
     """Which PSRAM the image drives. MicroPython says so in the name of the board and of the file (SPIRAM_OCT)."""
     if "octal" in machine.lower() or "SPIRAM_OCT" in name.upper():
         return OCTAL
-    if machine.startswith("Generic ESP32S3 module"):
+    if machine.startswith(("Generic ESP32S3 module", "Pipit speaker")):  # the latter: boards/micropython/
         return QUAD
     return None
 
