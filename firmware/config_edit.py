@@ -39,7 +39,7 @@ class Settings:
         missing, judged = _judge(new)
         if "board" in changed:
             boards.load(judged.board)
-        text = _formatted(new)
+        text = _formatted(new).encode()
         if len(text) > _FILE_MAX_BYTES:
             raise ConfigError("", "the settings are longer than %d bytes together" % _FILE_MAX_BYTES)
         if not is_dry and (changed or warnings):

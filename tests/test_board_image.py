@@ -1,6 +1,8 @@
 """image: read back with littlefs-python, and mounted and started by a real MicroPython."""
 
 import json
+import os
+import stat
 import subprocess
 
 import pytest
@@ -121,6 +123,7 @@ def test_settings_are_in_it_only_when_asked_and_secrets_only_when_asked_twice(ma
     data, files, out = make("--config", config, "--with-secrets")
     assert json.loads(files["config.json"]) == SETTINGS
     assert "WARNING" in out and "pat_secret" not in out
+    assert stat.S_IMODE(os.stat(tmp_path / "out.lfs").st_mode) == 0o600, "for this person only"
     with pytest.raises(ToolError, match="goes with --config"):
         make("--with-secrets")
 

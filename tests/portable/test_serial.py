@@ -623,6 +623,18 @@ def test_a_board_that_no_file_can_have_is_unknown():
             boards.load(name)
 
 
+def test_the_limit_of_the_file_is_one_of_bytes():
+    """More, and the next start would take it for no settings at all."""
+    with Folder():
+        settings = settings_of(WHOLE)
+        before = read("config.json")
+        with raises(ConfigError, "longer than 16384 bytes"):
+            settings.change({"custom_variables": {"v" + "a" * i: "中" * 341 for i in range(17)}})
+        assert read("config.json") == before
+        settings.change({"custom_variables": {"v" + "a" * i: "中" * 341 for i in range(7)}})
+        assert settings.problem() == ""
+
+
 def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one():
     with Folder():
         os.mkdir("config.json")  # stands for a disk that fails

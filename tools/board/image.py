@@ -36,7 +36,7 @@ def run_cli(arguments):
     _check_out(options)
     built = tree.build(lib_folder=options.lib)
     data = build(built, size, config)
-    with open(options.out, "wb") as file:
+    with open(options.out, "wb", opener=_private if options.with_secrets else None) as file:
         file.write(data)
     print(tree.table(built.rows, options.sizes))
     facts = (options.out, built.version, size // 1024, offset, image.name)
@@ -46,6 +46,14 @@ def run_cli(arguments):
     print("write it with MicroPython:  python -m tools flash %s --filesystem %s" % (options.micropython, options.out))
     print("or alone, by hand:          esptool --chip esp32s3 write-flash 0x%x %s" % (offset, options.out))
     return 0
+
+
+def _private(path, flags):
+    """Opens a file that nobody else on this computer may read, whoever could before."""
+    number = os.open(path, flags, 0o600)
+    if os.name == "posix":
+        os.fchmod(number, 0o600)
+    return number
 
 
 def build(built, size_bytes, config=None):
