@@ -44,7 +44,8 @@ def read_board():
         sys.path.insert(0, folder)
         try:
             board = getattr(__import__("boards." + name), name).BOARD
-            if is_usable(board["button"]["pin"]):
+            button = board["button"]
+            if is_usable(button["pin"]) and "active_low" in button and "pull_up" in button:
                 return board
         except Exception:
             pass
@@ -140,12 +141,6 @@ def run_window():
             if sys.platform not in ("linux", "darwin", "win32") and is_packet_waiting():
                 continue
             reason = "Ctrl-C"
-        except Exception:
-            if board is NO_BOARD:
-                raise
-            board = NO_BOARD  # the data of the other makes no sense; what is left of the window stays
-            light = Light(board)
-            continue
         light.show(WHITE if reason == "button" else DARK)
         return reason
 
