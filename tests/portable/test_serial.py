@@ -11,7 +11,7 @@ import check
 from check import raises, stepped
 
 import improv
-from firmware import boards, config_edit, errors, report
+from firmware import config_edit, errors, report
 from firmware.compat import sleep_ms
 from firmware.errors import ConfigError, LinkError
 from firmware.serial import desk, errands, reader
@@ -615,12 +615,6 @@ def test_the_board_is_read_out_of_settings_that_are_wrong():
     ):  # fmt: skip
         with Folder():
             assert settings_of(text).board_name() == name
-
-
-def test_a_board_that_no_file_can_have_is_unknown():
-    for name in ("a\0b", "..", "a/b", "ä"):
-        with raises(ConfigError, "board"):
-            boards.load(name)
 
 
 def test_the_limit_of_the_file_is_one_of_bytes():

@@ -29,11 +29,11 @@ Write it together with MicroPython: python -m tools flash IMAGE.bin --filesystem
 
 def run_cli(arguments):
     options = _parser().parse_args(arguments)
-    config = _config(options)
+    _check_out(options)
     image = esp_image.find(options.micropython)
     flash_bytes = chips.parse_size(options.flash_size) if options.flash_size else None
     offset, size = partitions.file_system(image.table, flash_bytes)
-    _check_out(options)
+    config = _config(options)
     built = tree.build(lib_folder=options.lib)
     data = build(built, size, config)
     with open(options.out, "wb", opener=_private if options.with_secrets else None) as file:
