@@ -9,9 +9,9 @@ from unload import unload
 from .compat import const
 from .errors import ConfigError
 
+_ENOENT = const(2)
 _FILE_MAX_BYTES = const(16_384)
 _JITTER_RESERVE_MS = const(1000)
-_ENOENT = const(2)
 
 
 class Config:
