@@ -470,6 +470,30 @@ def test_an_error_from_before_we_listened_is_in_the_status(nobody):
             run(peer, "--volume", "5")
 
 
+def test_one_failure_that_is_reported_and_stands_in_the_status_counts_once(nobody, capfd):
+    """And states are told in the order in which the speaker was in them."""
+    with SpeakerPeer(WHOLE) as peer:
+        asked = []
+
+        def status(command):
+            if not peer.restarts:
+                return {"state": "idle"}
+            asked.append(1)
+            if len(asked) > 2:
+                return {"state": "idle"}
+            if len(asked) == 1:
+                peer.say("state", state="offline")
+                peer.say("error", error_kind="dns", text="no answer")
+                peer.say("state", state="connecting")
+            return {"state": "connecting", "last_error": {"error_kind": "dns", "text": "no answer"}}
+
+        peer._do_status = status
+        assert run(peer, "--volume", "5") == 0
+    out = capfd.readouterr().out
+    assert out.count("no answer") == 1
+    assert out.index("offline ...") < out.index("connecting ...") < out.index("idle ...")
+
+
 def test_what_may_pass_does_not_end_the_wait(nobody, capfd):
     with SpeakerPeer(WHOLE) as peer:
         lost = [error("dns", "no answer"), error("audio", "the microphone coughs")]
