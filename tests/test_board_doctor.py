@@ -56,6 +56,12 @@ def test_a_damaged_configuration_is_told(board, capsys):
     assert "--reset" in step and "slot a: 1 (spare)" in out
 
 
+def test_what_a_board_calls_itself_is_text(tmp_path, capsys):
+    facts = {"machine": "[/bold] \x1b[2J with ESP32S3"}
+    with StandIn(tmp_path / "flash", BLOCKS, facts=facts) as board:
+        assert "[/bold] \\x1b[2J with ESP32S3" in advice(board, capsys)[2]
+
+
 def test_an_application_inside_the_image_needs_no_deploy(board, capsys):
     """As boards/micropython/ makes one; here it lies where a frozen one is found, too."""
     with Repl(board.port) as session:

@@ -101,3 +101,14 @@ def test_a_terminal_that_lacks_a_letter_ends_no_verb(tmp_path):
     environment = dict(os.environ, PYTHONIOENCODING="ascii", PYTHONPATH="%s%s%s" % (ROOT, os.pathsep, tmp_path))
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "\\u25cf\n"), done.stderr
+
+
+def test_nothing_that_a_board_says_drives_the_terminal(capsys):
+    with SpeakerPeer({"bot_id": "1", "token": "t"}) as peer:
+        peer._do_set = lambda command: {"ok": False, "error_kind": "config", "text": "no\x1b[2J\r"}
+        assert tools.main(["provision", "--port", peer.port, "--no-roots", "--volume", "9"]) == 1
+        assert "the speaker refuses: no\\x1b[2J\\r" in capsys.readouterr().err
+        del peer._do_set
+        peer.status = {"state": "idle", "wifi": {"ssid": "\x1b]0;", "address": "\x9b", "rssi_dbm": "\x07"}}
+        assert tools.main(["provision", "--port", peer.port, "--no-roots", "--volume", "8"]) == 0
+        assert "online: Wi-Fi \\x1b]0;, \\x9b, \\x07" in capsys.readouterr().out

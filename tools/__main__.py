@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 
-from tools import ROOT, ToolError
+from tools import ROOT, ToolError, printable
 
 # Verb, the module whose run_cli(arguments) -> exit code does it, and what it is for.
 VERBS = (
@@ -84,7 +84,7 @@ def os_text(error):
 
 
 def fail(verb, text):
-    print("%s: %s" % (verb, text), file=sys.stderr)
+    print("%s: %s" % (verb, printable(text, keep="\n")), file=sys.stderr)  # a board or a file may have had its say in it
     return EXIT_FAILED
 
 

@@ -15,9 +15,9 @@ from types import SimpleNamespace
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from tools import ROOT, ToolError
+from tools import ROOT, ToolError, printable
 from tools.board import monitor, ports, tree
-from tools.board.repl import Repl, printable
+from tools.board.repl import Repl
 
 BLOCK_BYTES = 4096
 AIOHTTP_VERSION = "0.0.8"  # of micropython-lib

@@ -6,11 +6,12 @@ import json
 import json_strict
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from tools import ToolError
+from tools import ToolError, printable
 from tools.board import chip as chips
 from tools.board import deploy, esp_image, ports
-from tools.board.repl import BoardError, Repl, printable
+from tools.board.repl import BoardError, Repl
 
 OLDEST = esp_image.OLDEST
 _PSRAM_FLOOR_BYTES = 600 * 1024  # more than any region of the S3's own RAM
@@ -194,7 +195,7 @@ def _show(facts, console):
         psram += ", octal" if "octal" in facts.machine.lower() else ", as its MicroPython drives it: quad"
     rows = [
         ("board", printable(facts.machine)),
-        ("unit", facts.unit),
+        ("unit", printable(str(facts.unit))),
         ("MicroPython", ".".join(map(str, facts.version))),
         ("flash, PSRAM", "%s, %s" % (megabytes, psram)),
         ("disk", "%d KB free of %d KB" % (facts.disk_free_bytes // 1024, facts.disk_bytes // 1024)),
@@ -204,7 +205,7 @@ def _show(facts, console):
     ]
     for name, text in rows:
         if text:
-            table.add_row(name, text)
+            table.add_row(name, Text(text))  # as it is: a board may call itself [anything]
     console.print(table)
 
 

@@ -10,9 +10,9 @@ import serial
 from rich.console import Console
 from rich.text import Text
 
+from tools import printable
 from tools.board import console as speakers
 from tools.board import ports
-from tools.board.repl import printable
 
 RETRY_S = 0.3
 _POLL_S = 0.2

@@ -17,7 +17,7 @@ from rich.prompt import Confirm, Prompt
 import json_strict
 from firmware import boards, config, config_edit
 from firmware.errors import ConfigError
-from tools import ROOT, ToolError, check_config
+from tools import ROOT, ToolError, check_config, printable
 from tools.board import follow, ports, roots, way_in
 
 SECRETS = ("token", "wifi_password")
@@ -62,7 +62,7 @@ def run_cli(arguments):
     screen = Screen(highlight=False, soft_wrap=True)
 
     def note(text):
-        screen.print(text, markup=False, style="dim")
+        screen.print(printable(text), markup=False, style="dim")
 
     given = _given(options, parser)
     port = ports.choose_port(options.port)
@@ -509,9 +509,6 @@ def _follow(port, restarted_s, screen, note):
         screen.print("\nstopped watching; the settings are written")
         raise
     wifi = status.get("wifi") or {}
-    screen.print(
-        "online: Wi-Fi %s, %s, %s dBm. Press the button and talk."
-        % (wifi.get("ssid", "?"), wifi.get("address", "?"), wifi.get("rssi_dbm", "?")),
-        markup=False,
-    )
+    places = (wifi.get("ssid", "?"), wifi.get("address", "?"), wifi.get("rssi_dbm", "?"))
+    screen.print(printable("online: Wi-Fi %s, %s, %s dBm. Press the button and talk." % places), markup=False)
     return 0

@@ -19,7 +19,7 @@ import serial
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
-from tools import ToolError
+from tools import ToolError, printable
 from tools.board import ports
 
 READ_TIMEOUT_S = 5  # for one byte of the transport's own dialogue
@@ -312,11 +312,3 @@ def _board_error(traceback, doing):
     if error.number == 2:
         return BoardError("no such file on the board (%s)" % doing, traceback)
     return error
-
-
-def printable(text, keep=""):
-    """Text from a board with its control characters as escapes: as they are they could drive a terminal."""
-    return "".join(
-        letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode()
-        for letter in text
-    )

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tools import ROOT, ToolError
+from tools import ROOT, ToolError, printable
 from tools.board import ports
-from tools.board.repl import BoardError, Repl, printable
+from tools.board.repl import BoardError, Repl
 
 EPILOG = """\
 examples:
