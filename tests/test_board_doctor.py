@@ -133,3 +133,10 @@ def test_no_board_is_explained(monkeypatch):
     monkeypatch.setattr(ports, "list_ports", lambda: [])
     with pytest.raises(ToolError, match="data cable"):
         doctor.run_cli([])
+
+
+def test_the_log_of_the_chip_in_between_is_told(board, monkeypatch):
+    monkeypatch.setattr(doctor, "_FACTS", "print('E (4711) wifi: no heap')")
+    monkeypatch.setattr(doctor.chips.cmds, "detect_chip", _no_chip)
+    with pytest.raises(ToolError, match=r"sent something else than was asked for \(E \(4711\) wifi: no heap"):
+        doctor.run_cli(["--port", board.port])

@@ -292,9 +292,11 @@ if _t:
 def _hashes(board, folder):
     """{path: (bytes, sha256)} of every file below a folder, computed on the board."""
     found = {}
-    for line in board.exec(_HASHES % (folder, folder), doing="checking " + folder).split("\n")[:-1]:
-        path, size, digest = line.rsplit(" ", 2)
-        found[ast.literal_eval(path)] = (int(size), digest)
+    text = board.exec(_HASHES % (folder, folder), doing="checking " + folder)
+    with board.understanding(text):
+        for line in filter(None, text.split("\n")):
+            path, size, digest = line.rsplit(" ", 2)
+            found[ast.literal_eval(path)] = (int(size), digest)
     return found
 
 

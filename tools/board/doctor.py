@@ -102,7 +102,9 @@ class Facts:
 def examine(port):
     """The Facts of the board behind a port, through its REPL; its application is started again afterwards."""
     with Repl(port) as board:
-        found = json.loads(board.exec(_FACTS, doing="asking for its facts"))
+        text = board.exec(_FACTS, doing="asking for its facts")
+        with board.understanding(text):
+            found = json.loads(text)
         free, total = board.free_bytes()
         slots = deploy.Slots(board)
         facts = Facts(

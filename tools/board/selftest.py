@@ -196,7 +196,7 @@ class Lines:
             text = part.decode("utf-8", "replace").strip()
             try:
                 report = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 report = None
             if not isinstance(report, dict):
                 report = {"kind": "output", "text": text}
