@@ -15,7 +15,7 @@ $(shell rm -rf .venv)
 endif
 endif
 
-.PHONY: help demo test storm soak fuzz bench bench-mcu doctor deploy provision selftest size mpy venv clean
+.PHONY: help demo test storm soak fuzz bench bench-mcu doctor flash deploy provision monitor selftest size mpy venv clean
 
 help:
 	@echo "make demo    hold a conversation: simulated speaker, emulated cloud, no hardware, no key"
@@ -28,7 +28,8 @@ help:
 	@echo "make bench   what 20 ms of sound cost, in what heap a conversation fits, how long a person waits; 3 minutes"
 	@echo "make bench-mcu FIRMWARE=path/to/firmware.elf   instructions on a 32-bit microcontroller, in QEMU;"
 	@echo "             ARGS=--help says where the firmware comes from"
-	@echo "make doctor, make deploy, make provision, make selftest: a connected board; ARGS='--port /dev/ttyACM0'"
+	@echo "make doctor, flash, deploy, provision, monitor, selftest: a connected board; ARGS='--port /dev/ttyACM0'"
+	@echo "             make flash ARGS=~/Downloads names the image too"
 	@echo "make size    compile every device file for the ESP32-S3 and print its size"
 	@echo "make mpy     get the MicroPython interpreters now"
 	@echo "make venv    all Python packages into .venv; PYTHON=python3.12 picks the Python"
@@ -54,7 +55,7 @@ soak: .venv/.installed-dev
 fuzz: .venv/.installed-dev
 	$(VENV_PYTHON) -m tools.fuzz $(ARGS)
 
-doctor deploy provision selftest: .venv/.installed
+doctor flash deploy provision monitor selftest: .venv/.installed
 	$(VENV_PYTHON) -m tools $@ $(ARGS)
 
 bench: .venv/.installed-dev

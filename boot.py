@@ -44,7 +44,8 @@ def read_board():
         sys.path.insert(0, folder)
         try:
             board = getattr(__import__("boards." + name), name).BOARD
-            if is_usable(board["button"]["pin"]):
+            button = board["button"]
+            if is_usable(button["pin"]) and "active_low" in button and "pull_up" in button:
                 return board
         except Exception:
             pass

@@ -34,13 +34,15 @@ def read_state():
 
 
 def write_state(state):
-    """Whole or not at all. A disk that takes nothing must not keep the board from starting."""
+    """Whole or not at all; True when it stands. A disk that takes nothing must not keep the board from starting."""
     try:
         with open(STATE_PATH + ".new", "w") as file:
             json.dump(state, file)
         os.rename(STATE_PATH + ".new", STATE_PATH)
     except OSError as error:
         tell("warning", text="%s cannot be written (%s): is the disk full?" % (STATE_PATH, error))
+        return False
+    return True
 
 
 def is_whole(slot):
@@ -87,8 +89,9 @@ def choose_and_note():
     state = read_state()
     before = dict(state)
     slot = choose(state)
-    if state != before:
-        write_state(state)
+    if state != before and not write_state(state) and slot == state["trial"]:
+        if state["good"] and is_whole(state["good"]):
+            slot = state["good"]  # starts of a trial that nobody counts would never come to an end
     if slot is None:
         tell("warning", text="no slot holds a whole application: write one anew with the deploy tool")
         return None

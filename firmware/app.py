@@ -6,7 +6,7 @@ It decides nothing about sound, protocol or state: those have rooms of their own
 import asyncio
 import json
 
-from . import boards, collector, compat, connector, errors, events, report, slots, tasks, trace
+from . import boards, collector, compat, connector, errors, events, hardware, report, slots, tasks, trace
 from . import ports as world
 from .audio import codec, gate, intake, player, recorder, uplink
 from .clouds import coze
@@ -110,12 +110,7 @@ class Speaker:
         self._button = make_button(board["button"], button.Button)
         self._louder = make_button(board["volume_up"], button.Repeater)
         self._softer = make_button(board["volume_down"], button.Repeater)
-        pixel = None
-        if board["led"] is not None:
-            import neopixel
-
-            pixel = neopixel.NeoPixel(machine.Pin(board["led"]["pin"], machine.Pin.OUT), board["led"]["count"])
-        self.led = led.Led(pixel, self.ports.ticks_ms)
+        self.led = led.Led(hardware.pixel(machine, board["led"]), self.ports.ticks_ms)
 
     def _make_audio(self, machine, board):
         config = self.config
@@ -147,8 +142,8 @@ class Speaker:
         self.cloud = coze.Coze(config, user_id=self.unit, ring=self.player.ring)
         self.wifi = wifi.Wifi(network.WLAN(network.STA_IF), self.ports, self.trace)
         self.connector = connector.Connector(
-            config, self.ports, self.trace, self.cloud, self.wifi, _settime(config), self.is_quiet,
-            self._new_link, self._on_lost,
+            config, self.ports, self.trace, self.cloud, self.wifi, hardware.settime_from(config.ntp_host),
+            self.is_quiet, self._new_link, self._on_lost,
         )  # fmt: skip
         self.session = runner.Runner(
             config.mode, _limits(config), self.ports, self.trace, self.player, self._intake, self.uplink, self.cloud,
@@ -333,18 +328,6 @@ class Speaker:
             self.session.drained()  # nothing of the answer is left to be heard
         else:
             self.session.remark(error)
-
-
-def _settime(config):
-    """A function that sets the machine's clock from the network; it blocks for a second or two."""
-
-    def settime():
-        import ntptime
-
-        ntptime.host = config.ntp_host
-        ntptime.settime()
-
-    return settime
 
 
 def _limits(config):

@@ -4,11 +4,10 @@ Ends when the settings have become whole (the speaker then starts), by Ctrl-C, o
 """
 
 import asyncio
-import json
 
 from unload import unload
 
-from . import boards, compat, errors, report, slots, tasks, trace
+from . import boards, compat, errors, hardware, report, slots, tasks, trace
 from . import ports as world
 from .compat import const
 from .config_table import ROWS
@@ -18,6 +17,7 @@ from .serial import reader
 
 CONFIGURED = -1  # beside the exit codes of errors.py: the settings are whole now
 _STEP_MS = const(20)
+_STOPS = {errors.EXIT_OK: "stopped by Ctrl-C", errors.EXIT_RESTART: "restarted by the host"}
 
 
 def run(error, path, ports, slot, port):
@@ -30,9 +30,8 @@ def run(error, path, ports, slot, port):
     finally:
         blank.led.off()
         compat.forget_tasks()
-    if blank.exit_code != CONFIGURED:
-        text = "restarted by the host" if blank.exit_code == errors.EXIT_RESTART else "stopped by Ctrl-C"
-        report.say("stop", compat.ticks_ms(), text=text)
+    if blank.exit_code in _STOPS:  # a part that broke has been reported
+        report.say("stop", compat.ticks_ms(), text=_STOPS[blank.exit_code])
     return blank.exit_code
 
 
@@ -49,8 +48,9 @@ class Blank:
         self.wifi = wifi.Wifi(network.WLAN(network.STA_IF), ports, self.trace)
         self.wifi_timeout_ms = _default("wifi_timeout_ms")
         self.board_name, board = _board(path)
-        self.led = led.Led(_pixel(machine, board), ports.ticks_ms)
-        unload(__name__.rpartition(".")[0], ("config_table",))
+        self.led = led.Led(hardware.pixel(machine, board and board["led"]), ports.ticks_ms)
+        unload(__name__.rpartition(".")[0], ("config_edit", "config_table"))
+        unload("", ("json_strict",))
         self._path = path
         self._slot = slot
         self._port = port
@@ -114,23 +114,13 @@ def _default(name):
 
 
 def _board(path):
-    """(name, BOARD or None) for the light: the settings may be wrong in all but the board."""
+    """(name, BOARD or None) for the light."""
+    from . import config_edit
+
     name = _default("board")
-    try:
-        with open(path, "rb") as file:
-            name = json.loads(file.read().decode())["board"]
-        return name, boards.load(name)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, errors.PipitError):
-        pass
-    try:
-        return name, boards.load(_default("board"))
-    except errors.PipitError:
-        return name, None
-
-
-def _pixel(machine, board):
-    if board is None or board["led"] is None:
-        return None
-    import neopixel
-
-    return neopixel.NeoPixel(machine.Pin(board["led"]["pin"], machine.Pin.OUT), board["led"]["count"])
+    for each in (config_edit.Settings(path).board_name(), name):
+        try:
+            return each, boards.load(each)
+        except errors.PipitError:
+            pass
+    return name, None

@@ -33,7 +33,7 @@ _DMA_MIN_MS = const(60)
 def load(name):
     """The checked BOARD of boards/<name>.py; ConfigError when there is none, or it cannot work."""
     try:
-        module = getattr(__import__("boards." + name), name)
+        module = getattr(__import__("boards." + name), name, None)
     except ImportError:
         raise ConfigError("board", '"%s" is unknown: there is no file boards/%s.py' % (name, name))
     except SyntaxError as error:

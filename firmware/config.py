@@ -9,6 +9,7 @@ from unload import unload
 from .compat import const
 from .errors import ConfigError
 
+_ENOENT = const(2)
 _FILE_MAX_BYTES = const(16_384)
 _JITTER_RESERVE_MS = const(1000)
 
@@ -61,6 +62,9 @@ def load(path):
         with open(path, "rb") as file:
             data = file.read(_FILE_MAX_BYTES + 1)
     except OSError as error:
+        if error.errno == _ENOENT:
+            text = "%s is not there: provision the speaker, or write one after config.example.json"
+            raise ConfigError("", text % path)
         raise ConfigError("", "%s cannot be read (%s): write one after config.example.json" % (path, error))
     if len(data) > _FILE_MAX_BYTES:
         raise ConfigError("", "%s is longer than %d bytes: this cannot be the settings" % (path, _FILE_MAX_BYTES))

@@ -11,6 +11,7 @@ from .compat import const
 from .errors import ConfigError
 
 _FILE_MAX_BYTES = const(16_384)
+_ENOENT = const(2)
 _STAND_IN = "1"  # for a required setting that is still to come: fits every one of them
 _HIDDEN = "(set, not shown)"
 
@@ -38,7 +39,7 @@ class Settings:
         missing, judged = _judge(new)
         if "board" in changed:
             boards.load(judged.board)
-        text = _formatted(new)
+        text = _formatted(new).encode()
         if len(text) > _FILE_MAX_BYTES:
             raise ConfigError("", "the settings are longer than %d bytes together" % _FILE_MAX_BYTES)
         if not is_dry and (changed or warnings):
@@ -56,11 +57,21 @@ class Settings:
         try:
             missing, judged = _judge(old)
         except ConfigError as error:
-            return {"config": _shown_of(old), "missing": [], "problem": error.text}
+            return {"config": shown_of(old), "missing": [], "problem": error.text}
         shown = judged.redacted()
         for key in missing:
             shown[key] = ""
         return {"config": shown, "missing": missing, "problem": warnings[0] if warnings else ""}
+
+    def board_name(self):
+        """The board that the file names, whatever else is wrong in it; the default one when it names none."""
+        from . import config_table
+
+        try:
+            name = self._read()[0].get("board")
+        except OSError:
+            name = None
+        return name if name and isinstance(name, str) else [row[2] for row in config_table.ROWS if row[0] == "board"][0]
 
     def problem(self):
         """Why the file as it stands starts no speaker; "" when it does."""
@@ -77,8 +88,10 @@ class Settings:
         try:
             with open(self._path, "rb") as file:
                 found = loads(file.read(_FILE_MAX_BYTES))
-        except OSError:
-            return {}, []  # there is none yet
+        except OSError as error:
+            if error.errno != _ENOENT:
+                raise  # taken for an empty one, it would lose all that it holds at the next change
+            return {}, []
         except ValueError:
             found = None
         if isinstance(found, dict):
@@ -110,7 +123,7 @@ def _check_names(names, old):
             raise ConfigError(name[:40], "no such setting%s" % ("; did you mean %s?" % near if near else ""))
 
 
-def _shown_of(values):
+def shown_of(values):
     """What may be shown of settings that are wrong: no secret, nor a token at the wrong place, nor a URL that may hold
     one, nor a name that is no setting, because it may be that of a secret, mistyped.
     """

@@ -139,6 +139,23 @@ def test_the_same_version_is_left_alone_unless_forced(board):
         assert deploy.install(session, application("1"), is_forced=True).slot == "b"
 
 
+def test_a_version_on_trial_is_tried_anew_without_being_copied(flash):
+    with StandIn(flash, BLOCKS) as board:
+        with Repl(board.port) as session:
+            assert deploy.install(session, application("1", works=None)).slot == "a"
+            done = deploy.install(session, application("1", works=None))
+            assert done.slot == "a" and "trial begins anew" in done.text
+            assert json.loads(session.read_file("/slots/state.json")) == {"good": None, "starts": 0, "trial": "a"}
+            assert session.listdir("/slots") == ["a", "state.json"]
+
+
+def test_a_trial_that_never_came_to_rest_is_not_taken_for_the_good_one(flash):
+    with StandIn(flash, BLOCKS) as board, Repl(board.port) as session:
+        deploy.install(session, application("1", works=None))
+        assert deploy.install(session, application("2")).slot == "b"
+        assert json.loads(session.read_file("/slots/state.json")) == {"good": None, "starts": 0, "trial": "b"}
+
+
 def test_a_file_that_was_spoilt_on_the_board_is_sent_again(board):
     with Repl(board.port) as session:
         session.write_file("/slots/a/lib/same.py", b"x" * len(application("1").files["lib/same.py"]))
@@ -153,6 +170,23 @@ def test_files_of_an_older_version_go_from_the_slot(board):
         assert session.exists("/slots/b/firmware/old/gone.py")
         deploy.install(session, application("3"))
         assert not session.exists("/slots/b/firmware/old/gone.py")
+
+
+@pytest.mark.parametrize("state", [b"[1]", b"[" * 9000, b"7", b'{"good": ["a"], "trial": {}}', b"\xff"])
+def test_a_state_that_makes_no_sense_is_written_anew(board, state):
+    with Repl(board.port) as session:
+        session.write_file("/slots/state.json", state)
+        assert deploy.install(session, application("2")).slot == "b", "the whole one is kept"
+        assert json.loads(session.read_file("/slots/state.json")) == {"good": "a", "starts": 0, "trial": "b"}
+
+
+def test_a_file_with_an_odd_name_is_removed_from_the_slot(board):
+    with Repl(board.port) as session:
+        session.mkdir("/slots/b")
+        for name in ("back\\slash", "it's", 'both\'"', "Ä\u2028"):
+            session.write_file("/slots/b/" + name, b"x")
+        assert deploy.install(session, application("2")).slot == "b"
+        assert session.listdir("/slots/b") == ["firmware", "lib", "manifest.json"]
 
 
 def test_an_application_that_breaks_is_told_and_the_one_before_runs_again(board):

@@ -48,7 +48,29 @@ def test_a_damaged_configuration_is_told(board, capsys):
         deploy.install(session, application("1"))
         session.write_file("/config.json", b"{")
     code, step, out = advice(board, capsys)
-    assert code == 1 and step == "python -m tools provision" and "damaged" in out
+    assert code == 1 and step.startswith("python -m tools provision --reset, then") and "damaged" in out
+    with Repl(board.port) as session:
+        session.write_file("/config.json", b"[" * 9000)
+        session.write_file("/slots/state.json", b"[1]")
+    code, step, out = advice(board, capsys)
+    assert "--reset" in step and "slot a: 1 (spare)" in out
+
+
+def test_what_a_board_calls_itself_is_text(tmp_path, capsys):
+    facts = {"machine": "[/bold] \x1b[2J with ESP32S3"}
+    with StandIn(tmp_path / "flash", BLOCKS, facts=facts) as board:
+        assert "[/bold] \\x1b[2J with ESP32S3" in advice(board, capsys)[2]
+
+
+def test_an_application_inside_the_image_needs_no_deploy(board, capsys):
+    """As boards/micropython/ makes one; here it lies where a frozen one is found, too."""
+    with Repl(board.port) as session:
+        session.mkdir("/firmware")
+        session.write_file("/firmware/__init__.py", b"VERSION = '0.9'\n")
+    starts = board.starts
+    code, step, out = advice(board, capsys)
+    assert code == 1 and step == "python -m tools provision" and "in the image: 0.9" in out
+    board.wait_for_start(starts + 1)
 
 
 def test_the_application_runs_again_afterwards(board):
@@ -111,3 +133,10 @@ def test_no_board_is_explained(monkeypatch):
     monkeypatch.setattr(ports, "list_ports", lambda: [])
     with pytest.raises(ToolError, match="data cable"):
         doctor.run_cli([])
+
+
+def test_the_log_of_the_chip_in_between_is_told(board, monkeypatch):
+    monkeypatch.setattr(doctor, "_FACTS", "print('E (4711) wifi: no heap')")
+    monkeypatch.setattr(doctor.chips.cmds, "detect_chip", _no_chip)
+    with pytest.raises(ToolError, match=r"sent something else than was asked for \(E \(4711\) wifi: no heap"):
+        doctor.run_cli(["--port", board.port])

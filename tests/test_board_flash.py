@@ -66,6 +66,9 @@ def test_a_whole_image_says_what_it_is():
     assert image.machine == OCTAL.decode()
     assert image.psram == esp_image.OCTAL
     assert esp_image.judge(micropython(PLAIN), "x.bin").psram == esp_image.QUAD
+    assert esp_image.judge(micropython(b"Pipit speaker with ESP32-S3"), "x.bin").psram == esp_image.QUAD
+    ours = micropython(b"Pipit speaker with Octal-SPIRAM with ESP32-S3")
+    assert esp_image.judge(ours, "x.bin").psram == esp_image.OCTAL
     assert esp_image.judge(micropython(b"My own board with ESP32S3"), "x.bin").psram is None
     assert esp_image.judge(micropython(b"My own board with ESP32S3"), "A-SPIRAM_OCT-1.bin").psram == esp_image.OCTAL
 
@@ -92,7 +95,7 @@ def test_what_must_not_be_written_is_refused(data, name, text):
 def test_an_image_that_is_cut_short_anywhere_is_refused():
     whole = micropython()
     end = len(whole)
-    for size in list(range(0, end, 997)) + list(range(end - 40, end)):
+    for size in [*range(0, end, 997), *range(0x7FFC, 0x8064), *range(end - 40, end)]:
         with pytest.raises(ToolError):
             esp_image.judge(whole[:size], "x.bin")
 
@@ -106,6 +109,20 @@ def test_an_image_with_a_byte_turned_over_is_refused():
         spoilt[place] ^= 0x10
         with pytest.raises(ToolError):
             esp_image.judge(bytes(spoilt), "x.bin")
+
+
+def test_headers_that_are_nonsense_are_refused():
+    """Each byte of both programs' headers and of the partition table, as anything that a field may mean."""
+    whole = micropython(rows=ROWS + VFS)
+    for place in [*range(40), *range(0x8000, 0x8020), *range(0x10000, 0x10028)]:
+        for value in (0, 1, 0x7F, 0x80, 0xFF):
+            spoilt = bytearray(whole)
+            spoilt[place] = value
+            try:
+                image = esp_image.judge(bytes(spoilt), "x.bin")
+                partitions.file_system(image.table, 16 << 20)
+            except ToolError:
+                pass  # in a sentence; what no check sum covers may pass
 
 
 def test_a_program_of_another_kind_is_not_micropython():
@@ -178,12 +195,15 @@ def test_the_file_system_is_written_where_the_image_wants_it(tmp_path):
         (OCTAL, {"chip_id": 5}, "is an ESP32-C3; the speaker needs an ESP32-S3"),
     ],
 )
-def test_an_image_that_does_not_fit_the_chip_is_refused_before_erasing(tmp_path, machine, rom, text):
+def test_an_image_that_does_not_fit_the_chip_is_refused_before_erasing(tmp_path, monkeypatch, machine, rom, text):
+    resets = []
+    monkeypatch.setattr(flash.chips.cmds, "reset_chip", lambda loader, how: resets.append(how))
     path = write(tmp_path, "x.bin", micropython(machine))
     with RomStandIn(**rom) as stand_in:
         with pytest.raises(ToolError, match=text):
             flash.run_cli([path, "--port", stand_in.port, "--yes"])
         assert "erase_flash" not in stand_in.orders and stand_in.flash.strip(b"\x55") == b""
+        assert resets[-1:] == ["no-reset-stub"], "a speaker in its loader would be silent"
 
 
 def test_nothing_is_erased_without_a_yes(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """image: read back with littlefs-python, and mounted and started by a real MicroPython."""
 
 import json
+import os
+import stat
 import subprocess
 
 import pytest
@@ -121,5 +123,40 @@ def test_settings_are_in_it_only_when_asked_and_secrets_only_when_asked_twice(ma
     data, files, out = make("--config", config, "--with-secrets")
     assert json.loads(files["config.json"]) == SETTINGS
     assert "WARNING" in out and "pat_secret" not in out
+    assert stat.S_IMODE(os.stat(tmp_path / "out.lfs").st_mode) == 0o600, "for this person only"
     with pytest.raises(ToolError, match="goes with --config"):
         make("--with-secrets")
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    (
+        ('{"volume_percent": 900}', "volume_percent: 900 is not allowed"),
+        ('{"wifi_pasword": "secret-12"}', "there is no setting wifi_pasword; did you mean wifi_password"),
+        ('{"board": "esp32_box"}', '"esp32_box" is unknown'),
+        ('{"cloud_url": "wss://example.org/v1?key=secret-12"}', "may be a key: --with-secrets"),
+        ("[" * 9000, "is not JSON"),
+        (b"\xff\xfe{}", "not UTF-8"),
+    ),
+)
+def test_settings_are_judged_before_they_are_put_in(make, tmp_path, text, words):
+    """A misspelt secret among them would go in without a word."""
+    path = tmp_path / "wrong.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ToolError, match=words):
+        make("--config", str(path))
+
+
+def test_settings_with_a_byte_order_mark(make, tmp_path):
+    path = tmp_path / "bom.json"
+    path.write_text('{"volume_percent": 50}', encoding="utf-8-sig")
+    assert json.loads(make("--config", str(path))[1]["config.json"]) == {"volume_percent": 50}
+
+
+def test_the_image_never_overwrites_what_it_is_made_of(make, tmp_path):
+    before = (tmp_path / "mpy.bin").read_bytes()
+    with pytest.raises(ToolError, match="would overwrite"):
+        make("--out", str(tmp_path / "mpy.bin"))
+    with pytest.raises(ToolError, match="would overwrite"):
+        make("--config", str(tmp_path / "config.json"), "--out", str(tmp_path / "config.json"))
+    assert (tmp_path / "mpy.bin").read_bytes() == before

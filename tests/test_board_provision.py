@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import rich.prompt
@@ -182,11 +183,41 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(words, capfd):
 
 def test_files_that_are_no_settings(nobody, tmp_path):
     path = tmp_path / "speaker.json"
-    cases = (("{", "is not JSON .line 1"), ("[]", "must hold one JSON object"), ('{"tokn": 1}', "did you mean token"))
+    cases = (
+        (b"{", "is not JSON: line 1"), (b"[]", "must hold one JSON object"), (b'{"tokn": 1}', "did you mean token"),
+        (b"\xff\xfe{}", "not UTF-8"), (b"[" * 9000, "is not JSON: line 1, column"),
+        (b" " * 20_000, "is longer than 16384 bytes"), (b'{"token": "a", "token": "b"}', "twice"),
+    )  # fmt: skip
     for text, words in cases:
-        path.write_text(text)
+        path.write_bytes(text)
         with SpeakerPeer(WHOLE) as peer, pytest.raises(ToolError, match=words):
             run(peer, "--from", str(path))
+
+
+def test_files_that_hold_no_token(nobody, tmp_path):
+    path = tmp_path / "token"
+    cases = ((b"\xff\xfea", "holds no token"), (b" \n", "holds no token"), (b"a" * 5000, "cannot be a token"))
+    for data, words in cases:
+        path.write_bytes(data)
+        with SpeakerPeer(WHOLE) as peer, pytest.raises(ToolError, match=words):
+            run(peer, "--token-file", str(path))
+
+
+def test_a_value_that_is_nested_too_deep_is_told(nobody):
+    with SpeakerPeer(WHOLE) as peer, pytest.raises(ToolError, match="--set parameters: .* is not what JSON calls"):
+        run(peer, "--set", "parameters=" + "[" * 9000)
+
+
+def test_settings_that_the_speaker_refuses_leave_its_roots_alone(nobody, monkeypatch):
+    """Those of another cloud beside the old settings would lock out the cloud that it has."""
+    fetched = SimpleNamespace(name="cloud-root.der", path="tls_roots/cloud-root.der", der=b"new", text="")
+    monkeypatch.setattr(roots, "find", lambda *_: [fetched])
+    with SpeakerPeer(WHOLE) as peer:
+        peer.roots = {"cloud-root.der": b"old", "cloud-spare.der": b"old"}
+        peer._do_set = lambda command: {"ok": False, "error_kind": "config", "text": "not on my watch"}
+        with pytest.raises(ToolError, match="the speaker refuses: not on my watch"):
+            provision.run_cli(["--port", peer.port, "--set", "cloud_url=wss://example.org/"])
+        assert peer.roots == {"cloud-root.der": b"old", "cloud-spare.der": b"old"} and peer.config == WHOLE
 
 
 def test_the_speaker_has_the_last_word(nobody):
@@ -229,6 +260,24 @@ def test_a_wrong_answer_is_asked_for_again_with_the_reason(monkeypatch, capfd):
     for text in ("type the name", "text of 5 characters", '"my agent" is not allowed', "text of 6 characters", '"loud"', "900 is not"):
         assert text in out, text
     assert "short" not in out and "to ken" not in out, "a wrong secret is one as well"
+
+
+def test_enter_alone_is_no_open_network(monkeypatch, capfd):
+    person = Person(monkeypatch, "", "short", PASSWORD)
+    with SpeakerPeer(WHOLE) as peer:
+        assert run(peer, "--wifi-name", "Nest 2") == 0
+        assert peer.config["wifi_password"] == PASSWORD and person.answers == []
+    out = capfd.readouterr().out
+    assert "nothing was typed" in out and "or - for an open network" in out and '""' not in out
+
+
+def test_a_person_is_asked_for_the_wifi_that_a_new_speaker_lacks(monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", TOKEN)
+    Person(monkeypatch, "Nest", PASSWORD)
+    with SpeakerPeer() as peer:
+        peer._do_config = lambda command: {"config": {"bot_id": "", "token": "", "wifi_ssid": ""}}
+        assert run(peer, "--bot-id", WHOLE["bot_id"], "--token-env", "MY_TOKEN") == 0
+    assert peer.config == WHOLE
 
 
 def test_an_open_network_and_a_new_network(monkeypatch):
@@ -322,10 +371,14 @@ def test_reset_asks(monkeypatch, nobody):
         peer.roots = {"cloud-root.der": b"1", "cloud-spare.der": b"2", "mine.der": b"3"}
         with pytest.raises(ToolError, match="wants --yes"):
             run(peer, "--reset")
-        for answer in ("n", "", KeyboardInterrupt):
+        for answer in ("n", "", EOFError):
             Person(monkeypatch, answer)
             assert run(peer, "--reset") == 0
             assert peer.config == WHOLE and len(peer.roots) == 3
+        Person(monkeypatch, KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(peer, "--reset")
+        assert peer.config == WHOLE and len(peer.roots) == 3
         Person(monkeypatch, "y")
         assert run(peer, "--reset") == 0
         assert peer.config == {} and peer.roots == {"mine.der": b"3"} and peer.restarts == 1
@@ -341,13 +394,13 @@ def test_the_roots_of_the_configured_cloud_arrive_before_the_restart(nobody, tmp
     root = tmp_path / "root.pem"
     ca.cert_pem.write_to_path(str(root))
     with server(served_by(ca.create_child_ca())) as port, SpeakerPeer(WHOLE) as peer:
-        peer.roots["cloud-spare.der"] = b"of an earlier cloud"
+        peer.roots.update({name: b"of an earlier cloud" for name in roots.NAMES})
         url = "wss://localhost:%d/v1/chat" % port
         words = ["--port", peer.port, "--root", str(root)]
         assert provision.run_cli(words + ["--set", "cloud_url=" + url]) == 0
         assert peer.roots == {"cloud-root.der": to_der(ca.cert_pem.bytes())}
         assert peer.config == dict(WHOLE, cloud_url=url)
-        dones = [command["do"] for command in peer.commands]
+        dones = [command["do"] for command in peer.commands if not command.get("dry")]
         assert dones.index("put") < dones.index("set") < dones.index("restart"), "a speaker may start with the settings"
         peer.roots.clear()
         assert provision.run_cli(words + ["--renew-roots"]) == 0
@@ -415,6 +468,30 @@ def test_an_error_from_before_we_listened_is_in_the_status(nobody):
         a_start(peer, last_error={"error_kind": "token", "text": "expired"})
         with pytest.raises(ToolError, match="failed at the token: expired"):
             run(peer, "--volume", "5")
+
+
+def test_one_failure_that_is_reported_and_stands_in_the_status_counts_once(nobody, capfd):
+    """And states are told in the order in which the speaker was in them."""
+    with SpeakerPeer(WHOLE) as peer:
+        asked = []
+
+        def status(command):
+            if not peer.restarts:
+                return {"state": "idle"}
+            asked.append(1)
+            if len(asked) > 2:
+                return {"state": "idle"}
+            if len(asked) == 1:
+                peer.say("state", state="offline")
+                peer.say("error", error_kind="dns", text="no answer")
+                peer.say("state", state="connecting")
+            return {"state": "connecting", "last_error": {"error_kind": "dns", "text": "no answer"}}
+
+        peer._do_status = status
+        assert run(peer, "--volume", "5") == 0
+    out = capfd.readouterr().out
+    assert out.count("no answer") == 1
+    assert out.index("offline ...") < out.index("connecting ...") < out.index("idle ...")
 
 
 def test_what_may_pass_does_not_end_the_wait(nobody, capfd):

@@ -63,11 +63,22 @@ def test_settings_are_written_kept_shown_and_forgotten(tmp_path, capfd):
         assert '"volume_percent": 20' in out and TOKEN not in out + err and WHOLE["wifi_password"] not in out + err
         with pytest.raises(ToolError, match="volume_percent: 900 is not allowed.*nothing was changed"):
             run(board, "--volume", "900")
+        with Repl(board.port) as repl:
+            repl.write_file("/config.json.new", b"what a cut write has left")
         assert run(board, "--reset", "--yes") == 0
         with Repl(board.port) as repl:
-            assert "config.json" not in repl.listdir("/")
+            assert not [name for name in repl.listdir("/") if name.startswith("config.json")]
         assert run(board, "--show") == 0
         assert "nothing is set" in capfd.readouterr().out
+
+
+def test_that_the_application_was_ended_is_told_whichever_way_was_asked_for(tmp_path, monkeypatch, capsys):
+    """Also when its console did not answer, and the prompt was the second choice."""
+    honest = way_in.Console
+    monkeypatch.setattr(way_in, "Console", lambda port: honest(port, wait_s=0.2))
+    with StandIn(tmp_path / "flash", BLOCKS) as board:
+        assert provision.run_cli(["--port", board.port, "--show"]) == 0
+    assert "RST on the board starts it" in capsys.readouterr().out
 
 
 def test_without_an_application_it_says_what_is_missing(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ if __name__ == "__main__":
 
 from repl_stand_in import Faults, StandIn  # noqa: E402
 from tools import ToolError  # noqa: E402
-from tools.board import ports, repl as repl_module  # noqa: E402
+from tools.board import deploy, ports, repl as repl_module  # noqa: E402
 from tools.board.repl import BoardError, BoardLost, Repl  # noqa: E402
 
 RECORDED = os.path.join(HERE, "board_qemu_dialogue.json")
@@ -257,6 +257,26 @@ def test_garbage_before_the_prompt_does_no_harm(tmp_path):
     garbage = bytes(range(128, 256)) * 8 + b"ESP-ROM:esp32s3-20210327\r\n>>> rst:0x1\r\n"
     with StandIn(tmp_path / "flash", 64, Faults(garbage=garbage)) as board, Repl(board.port, fresh=True) as repl:
         assert repl.eval("6 * 7") == 42
+
+
+ASKED = {
+    "size": lambda board: board.size("/x"),
+    "listdir": lambda board: board.listdir("/"),
+    "read_file": lambda board: board.read_file("/x"),
+    "free_bytes": lambda board: board.free_bytes(),
+    "eval": lambda board: board.eval("1"),
+    "hashes": lambda board: deploy._hashes(board, "/slots/a"),
+}
+
+
+@pytest.mark.parametrize("noise", ["E (4711) wifi: no heap\n", "\n", "x", "no x\n", "'a' b c\n", "[" * 9000 + "\n"])
+@pytest.mark.parametrize("asked", ASKED)
+def test_the_log_of_the_chip_between_the_answers_is_told(asked, noise):
+    board = Repl("/dev/ttyX")
+    board.exec = lambda *_, **__: noise
+    with contextlib.suppress(BoardLost):
+        found = ASKED[asked](board)
+        assert asked in ("listdir", "read_file", "hashes") and not found, "nothing at all is an answer to these"
 
 
 def test_slow_bytes_are_waited_for(tmp_path):

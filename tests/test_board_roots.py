@@ -258,3 +258,9 @@ def test_files_that_are_no_certificates(tmp_path):
 )
 def test_host_of_an_address(url, found):
     assert roots.host_of(url) == found
+
+
+@pytest.mark.parametrize("host", ("a..b", "..", "x" * 70 + ".example"))
+def test_a_name_that_no_host_can_have_is_told(host):
+    with pytest.raises(ToolError, match="has no address: is the name right"):
+        roots.find(host, 443)

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import math
+import os
 import sys
 import types
 
 import numpy
 import pytest
 
+from tools import ToolError
 from tools.board import selftest
 
 # What is broken -> the check that must find it, and words of the sentence that a person then reads.
@@ -138,3 +140,12 @@ def test_a_wrong_command_line_is_told(arguments, words, capsys):
     with pytest.raises(SystemExit) as ended:
         selftest.run_cli(arguments)
     assert ended.value.code == 2 and words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ("", "no/such/report.json"))
+def test_a_report_that_cannot_be_written_is_told_before_the_test(tmp_path, monkeypatch, place):
+    monkeypatch.setattr(selftest, "test_simulated", None)
+    with pytest.raises(ToolError, match="cannot be written"):
+        selftest.run_cli(["--sim", "--report", str(tmp_path / place)])
+    selftest._check_writable(str(tmp_path / "report.json"))
+    assert os.listdir(tmp_path) == [], "looking leaves nothing behind"

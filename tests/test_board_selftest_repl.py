@@ -78,6 +78,24 @@ def test_a_question_is_answered_over_the_serial_line(board):
     assert "PASS led" in person.said() and "FAIL beep" in person.said()
 
 
+def test_a_question_that_the_end_of_the_input_answers_is_skipped(monkeypatch):
+    def ended(*_):
+        raise EOFError
+
+    monkeypatch.setattr(selftest.sys, "stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    screen = selftest.Screen(Console(file=io.StringIO(), width=120))
+    monkeypatch.setattr(screen.console, "input", ended)
+    assert screen.ask({"name": "led", "text": "Is it so?"}) == b"?\r", "neither yes nor no"
+
+
+@pytest.mark.parametrize("state", [b"[1]", b'{"good": 5}', b"{"])
+def test_a_state_that_makes_no_sense_stops_no_test(board, state):
+    with Repl(board.port) as repl:
+        repl.write_file("/slots/state.json", state)
+    with pytest.raises(ToolError, match="python -m tools deploy"):
+        selftest.test_board(board.port, ("led",), True, Person())
+
+
 def test_alone_nothing_is_asked(board):
     person = Person()
     assert verdicts(selftest.test_board(board.port, ("led", "beep"), True, person)) == {"led": "SKIP", "beep": "SKIP"}

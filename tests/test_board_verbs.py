@@ -1,9 +1,13 @@
 """The verbs of a board are alike: help, ports that cannot be had, Ctrl-C; a mistake is told in a sentence."""
 
 import os
+import subprocess
+import sys
 
 import pytest
+from speaker_peer import SpeakerPeer
 
+from tools import ROOT
 from tools import __main__ as tools
 from tools.board import chip, ports, repl
 
@@ -80,3 +84,31 @@ def test_ctrl_c_ends_with_130_and_a_sentence(verb, run, terminal, monkeypatch):
         monkeypatch.setattr(ports, "open_serial", interrupted)
     code, said = run(verb, "--port", terminal)
     assert code == 130 and any(word in said for word in ("stopped", "ended", "touched"))
+
+
+@pytest.mark.parametrize("words, said", ((["--reset"], "wants --yes"), ([], "nothing to set")))
+def test_nobody_is_asked_when_the_input_is_closed(words, said, monkeypatch, capsys):
+    """`python -m tools ... <&-`: Python has no sys.stdin then."""
+    monkeypatch.setattr("sys.stdin", None)
+    with SpeakerPeer({"bot_id": "1", "token": "t"}) as peer:
+        assert tools.main(["provision", "--port", peer.port, *words]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_terminal_that_lacks_a_letter_ends_no_verb(tmp_path):
+    (tmp_path / "loud.py").write_text("def run_cli(arguments):\n    print(chr(0x25CF))\n", encoding="utf-8")
+    program = "import sys; from tools import __main__; sys.exit(__main__.run_verb('loud', 'loud', []))"
+    environment = dict(os.environ, PYTHONIOENCODING="ascii", PYTHONPATH="%s%s%s" % (ROOT, os.pathsep, tmp_path))
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "\\u25cf\n"), done.stderr
+
+
+def test_nothing_that_a_board_says_drives_the_terminal(capsys):
+    with SpeakerPeer({"bot_id": "1", "token": "t"}) as peer:
+        peer._do_set = lambda command: {"ok": False, "error_kind": "config", "text": "no\x1b[2J\r"}
+        assert tools.main(["provision", "--port", peer.port, "--no-roots", "--volume", "9"]) == 1
+        assert "the speaker refuses: no\\x1b[2J\\r" in capsys.readouterr().err
+        del peer._do_set
+        peer.status = {"state": "idle", "wifi": {"ssid": "\x1b]0;", "address": "\x9b", "rssi_dbm": "\x07"}}
+        assert tools.main(["provision", "--port", peer.port, "--no-roots", "--volume", "8"]) == 0
+        assert "online: Wi-Fi \\x1b]0;, \\x9b, \\x07" in capsys.readouterr().out

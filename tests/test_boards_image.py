@@ -8,6 +8,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -111,6 +112,55 @@ def test_the_definition_is_whole_and_consistent():
         assert os.path.isfile(os.path.join(FOLDER, name)), name
     assert "manifest.py" in cmake and "partitions.csv" in cmake
     assert "MICROPY_HW_BOARD_NAME" in open_text("mpconfigboard.h")
+
+
+# boards/sdkconfig.NAME of MicroPython's esp32 port that matter for an ESP32-S3, by release.
+PORT_FILES = {
+    "1.26": {"base", "ble", "usb", "spiram_sx", "spiram_oct", "240mhz"},
+    "1.27 and 1.28": {"base", "ble", "spiram_sx", "spiram_oct", "240mhz"},
+    "1.29": {"base", "ble", "spiram_quad", "spiram_oct", "240mhz"},
+}
+# What ports/esp32/CMakeLists.txt does with a definition before it hands over to the ESP-IDF.
+CMAKE_LISTS = """cmake_minimum_required(VERSION 3.12)
+project(definition NONE)
+include(${MICROPY_BOARD_DIR}/mpconfigboard.cmake)
+if(MICROPY_BOARD_VARIANT)
+    include(${MICROPY_BOARD_DIR}/mpconfigvariant_${MICROPY_BOARD_VARIANT}.cmake)
+endif()
+foreach(FILE ${SDKCONFIG_DEFAULTS})
+    file(READ ${FILE} CONTENTS)
+    file(APPEND ${CMAKE_BINARY_DIR}/combined "${CONTENTS}")
+endforeach()
+file(APPEND ${CMAKE_BINARY_DIR}/combined "TARGET=${IDF_TARGET} MANIFEST=${MICROPY_FROZEN_MANIFEST}")
+"""
+
+
+@pytest.mark.parametrize("release", PORT_FILES)
+def test_only_files_that_a_release_has_are_read(release):
+    wanted = re.sub("#.*", "", open_text("mpconfigboard.cmake") + open_text("mpconfigvariant_SPIRAM_OCT.cmake"))
+    assert set(re.findall(r"boards/sdkconfig\.(\w+)", wanted)) <= PORT_FILES[release]
+    assert "include(" not in wanted, "a file of MicroPython's that not every release has"
+
+
+@pytest.mark.parametrize("variant", ["", "SPIRAM_OCT"])
+@pytest.mark.parametrize("release", PORT_FILES)
+def test_cmake_configures_it_for_a_release(tmp_path, release, variant):
+    if not shutil.which("cmake"):
+        pytest.skip("there is no cmake on this computer")
+    port = tmp_path / "port"
+    (port / "boards").mkdir(parents=True)
+    (port / "CMakeLists.txt").write_text(CMAKE_LISTS)
+    for name in PORT_FILES[release]:
+        (port / "boards" / ("sdkconfig." + name)).write_text("CONFIG_OF_%s=y\n" % name)
+    words = ["-DMICROPY_BOARD_DIR=" + FOLDER, "-DMICROPY_BOARD_VARIANT=" + variant]
+    command = ["cmake", "-S", str(port), "-B", str(tmp_path / "build"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    combined = (tmp_path / "build" / "combined").read_text()
+    read = set(re.findall(r"CONFIG_OF_(\w+)=y", combined))
+    assert read == PORT_FILES[release] - (set() if variant else {"spiram_oct"})
+    assert "TARGET=esp32s3 MANIFEST=%s/manifest.py" % FOLDER in combined and "FLASHMODE_QIO=y" in combined
+    assert 'PARTITION_TABLE_CUSTOM_FILENAME="%s/partitions.csv"' % FOLDER in combined
 
 
 def test_the_partitions_are_in_order_and_fit_into_the_smallest_flash():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import json_strict
 from firmware import config
 from firmware.errors import ConfigError
-from tools import ROOT
+from tools import ROOT, ToolError, check_config
 
 LEAST = {"bot_id": "123", "token": "t"}
 ANY_JSON = st.recursive(
@@ -150,3 +150,13 @@ def test_a_paced_answer_never_fills_the_computed_ring(frame_ms, frames, period_s
         left_ms -= burst_ms
         assert used_ms <= capacity_ms
         used_ms = max(0, used_ms - 1000 * period_s)
+
+
+@pytest.mark.parametrize("text", (None, "{", "[1]", " " * 20_000))
+def test_the_check_names_a_file_that_is_none_once(tmp_path, text):
+    path = tmp_path / "config.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ToolError) as caught:
+        check_config.load(str(path))
+    assert str(caught.value).count(str(path)) == 1

@@ -48,3 +48,12 @@ def test_every_error_kind_but_a_bug_stands_in_it():
     shown = README[README.index("## Troubleshooting") : README.index("## Layout")]
     for kind in ("slow", "wifi", "clock", "tls", "token", "refused", "config"):
         assert kind in errors.KINDS and "`%s`" % kind in shown
+
+
+def test_the_board_file_that_it_shows_is_a_valid_one():
+    from firmware import boards
+
+    source = re.search(r"```python\n(\"\"\"My board.*?)```", README, re.DOTALL).group(1)
+    names = {}
+    exec(source, names)
+    boards.validate(names["BOARD"], "my_board")

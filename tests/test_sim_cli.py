@@ -1,8 +1,10 @@
 """`python -m tools sim`: options, keyboard and screen; the parrot of tests/sim_fake runs in place of the speaker."""
 
+import io
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import time
 import pytest
 
 from tools import ROOT, ToolError
-from tools.sim import cli, keys, runner
+from tools.sim import cli, keys, runner, screen
 
 PARROT = os.path.join(ROOT, "tests", "sim_fake", "main.py")
 
@@ -249,3 +251,34 @@ def test_public_roots_become_der_files_and_vanish():
 def test_interpreters_of_the_option_are_the_runners():
     for name in runner.INTERPRETERS:
         assert cli._parser().parse_args(["--interpreter", name]).interpreter == name
+
+
+def test_a_blank_speaker_is_set_up_for_the_emulated_cloud_by_the_command_that_is_printed():
+    """Only the answers to its questions are added here: that the cloud then greets the speaker proves every word."""
+    command = [sys.executable, "-m", "tools", "sim", "--serial-pty", "--blank", "--timeout", "60"]
+    sim = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        lines = []
+        while not lines or "python -m tools provision" not in lines[-1]:
+            lines.append(sim.stdout.readline())
+            assert lines[-1], lines
+        token = lines[-2].partition("token ")[2].strip().rstrip(":")
+        words = shlex.split(lines[-1])[1:]
+        words += ["--wifi-name", "Nest", "--wifi-open", "--bot-id", "7", "--token-env", "IT"]
+        streams = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        done = subprocess.run([sys.executable, *words], cwd=ROOT, env=dict(os.environ, IT=token), **streams)
+    finally:
+        sim.communicate(timeout=30)
+    assert done.returncode == 0 and "online: Wi-Fi Nest" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_long_line_on_a_terminal_stays_one_line(monkeypatch):
+    """A command that is to be copied must not be cut in two."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    screen._rich_line()([("  python -m tools provision ", ""), ("long " * 60, "dim")])
+    assert sys.stdout.getvalue().count("\n") == 1

@@ -88,6 +88,18 @@ def test_a_trial_that_breaks_is_reset_and_given_up_after_three_starts(board):
     assert board.state() == ("a", None, 0)
 
 
+def test_a_trial_whose_starts_cannot_be_counted_gives_way_to_the_good_one(board):
+    """A full disk would make a trial that breaks start for ever."""
+    board.slot("a", WORKS % 0)
+    board.slot("b", "def main(slot=None):\n    raise ValueError('broken')\n")
+    board.set(good="a", trial="b")
+    (board.folder / "slots" / "state.json.new").mkdir()
+    slot, code, text = board.start()
+    assert (slot, code) == ("a", 0) and "is the disk full?" in text
+    board.set(trial="b")
+    assert board.start()[:2] == (None, 99), "without a good one it is tried all the same"
+
+
 def test_a_trial_that_cannot_be_imported_breaks_like_any_other(board):
     board.slot("a", WORKS % 0)
     board.slot("b", "def main(:\n")

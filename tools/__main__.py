@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 
-from tools import ROOT, ToolError
+from tools import ROOT, ToolError, printable
 
 # Verb, the module whose run_cli(arguments) -> exit code does it, and what it is for.
 VERBS = (
@@ -51,6 +51,11 @@ def main(arguments):
 
 
 def run_verb(verb, module_name, arguments):
+    if sys.stdin is None:  # closed by who started us: nobody is there to ask
+        sys.stdin = open(os.devnull, encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that lacks a letter of ours or of the cloud's shows its code
+            stream.reconfigure(errors="backslashreplace")
     if os.path.join(ROOT, "lib") not in sys.path:
         sys.path.insert(1, os.path.join(ROOT, "lib"))  # the device has its /lib on the path too
     sys.argv = ["python -m tools " + verb] + arguments  # what argparse prints as the name of the program
@@ -79,7 +84,7 @@ def os_text(error):
 
 
 def fail(verb, text):
-    print("%s: %s" % (verb, text), file=sys.stderr)
+    print("%s: %s" % (verb, printable(text, keep="\n")), file=sys.stderr)  # a board or a file may have had its say in it
     return EXIT_FAILED
 
 

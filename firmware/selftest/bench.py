@@ -2,7 +2,7 @@
 
 import gc
 
-from .. import boards, config as settings, errors
+from .. import boards, config as settings, errors, hardware
 from ..drivers import i2s, power
 
 SPEAKER_HZ = 16_000
@@ -39,7 +39,7 @@ class Bench:
             self.config = settings.load(path)
         except errors.PipitError as error:
             self.config_error = error.text
-        self.board_name = self.config.board if self.config else board_of_wrong_settings(path)
+        self.board_name = self.config.board if self.config else _board_of_wrong(path)
         try:
             self.board = boards.load(self.board_name)
         except errors.PipitError as error:
@@ -64,9 +64,7 @@ class Bench:
         return pin(number, pin.IN, pin.PULL_UP if pull_up else pin.PULL_DOWN)
 
     def pixel(self, data):
-        import neopixel
-
-        return neopixel.NeoPixel(self.machine.Pin(data["pin"], self.machine.Pin.OUT), data["count"])
+        return hardware.pixel(self.machine, data)
 
     def mic(self):
         """The open microphone; the same one until close_sound()."""
@@ -102,10 +100,7 @@ class Bench:
 
     def settime(self):
         """Set the chip's clock from the network; blocks for a second or two."""
-        import ntptime
-
-        ntptime.host = self.config.ntp_host
-        ntptime.settime()
+        hardware.settime_from(self.config.ntp_host)()
 
     def collect(self):
         gc.collect()
@@ -114,13 +109,7 @@ class Bench:
         self.close_sound()
 
 
-def board_of_wrong_settings(path):
-    """The board that settings name which are otherwise wrong, e.g. not filled in yet; else the default one."""
-    import json
+def _board_of_wrong(path):
+    from .. import config_edit
 
-    try:
-        with open(path) as file:
-            name = json.load(file).get("board")
-    except (OSError, ValueError, AttributeError):
-        name = None
-    return name if isinstance(name, str) and name else "bread_compact_wifi"
+    return config_edit.Settings(path).board_name()

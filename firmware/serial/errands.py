@@ -66,9 +66,15 @@ def put(device, request):
         raise ConfigError("at", "a root certificate has at most %d bytes" % _ROOT_MAX_BYTES)
     disk.make_folder(ROOTS)
     part = path + ".part"
-    _write_part(part, at, data)
-    if _flag(request, "last"):
-        _accept(part, path, _member(request, "sha256", str))
+    is_last = _flag(request, "last")
+    sha256 = _member(request, "sha256", str) if is_last else ""
+    try:
+        _write_part(part, at, data)
+        if is_last:
+            _accept(part, path, sha256)
+    except (ConfigError, OSError):
+        disk.remove(part)  # half of a root helps nobody, and the disk may be full
+        raise
     return {"path": path, "size": at + len(data)}
 
 
@@ -102,16 +108,12 @@ def _write_part(part, at, data):
 def _accept(part, path, sha256):
     with open(part, "rb") as file:
         der = file.read()
+    if binascii.hexlify(hashlib.sha256(der).digest()).decode() != sha256.lower():
+        raise ConfigError("sha256", "does not fit what has arrived: send it anew")
     try:
-        if binascii.hexlify(hashlib.sha256(der).digest()).decode() != sha256.lower():
-            raise ConfigError("sha256", "does not fit what has arrived: send it anew")
-        try:
-            compat.tls_context((der,))
-        except ValueError:
-            raise ConfigError("data", "this is no certificate in DER form")
-    except ConfigError:
-        disk.remove(part)
-        raise
+        compat.tls_context((der,))
+    except ValueError:
+        raise ConfigError("data", "this is no certificate in DER form")
     disk.replace(part, path)
 
 

@@ -224,3 +224,9 @@ def test_remarks_on_settings_that_a_board_cannot_honour():
     assert len(boards.remarks(a_board(), free)) == 2
     assert boards.remarks(a_board(), held) == []
     assert boards.remarks(boards.load("sim"), free) == []
+
+
+def test_a_board_that_no_file_can_have_is_unknown():
+    for name in ("a\0b", "..", "a/b", "ä"):
+        with raises(ConfigError, "board"):
+            boards.load(name)

@@ -252,7 +252,7 @@ def test_what_is_no_settings_file():
 
 
 def test_a_file_that_is_not_there_or_no_settings_at_all():
-    with raises(ConfigError, "no_such_folder/config.json cannot be read") as caught:
+    with raises(ConfigError, "no_such_folder/config.json is not there") as caught:
         config.load("no_such_folder/config.json")
     assert caught.error.key == "" and "config.example.json" in caught.error.text
 

@@ -526,8 +526,12 @@ def test_a_root_that_is_damaged_leaves_the_old_one():
             put_pieces(ROOT[:-1] + b"\x00", sha256="00" * 32)
         with raises(ConfigError, "DER"):
             put_pieces(b"\x30\x03abc")
-        with raises(ConfigError, "follow"):
-            errands.put(None, {"path": "tls_roots/a.der", "at": 100, "data": "AAAA"})
+        for before in (0, 1):  # pieces that have come
+            if before:
+                errands.put(None, {"path": "tls_roots/a.der", "at": 0, "data": "AAAA"})
+            with raises(ConfigError, "follow"):
+                errands.put(None, {"path": "tls_roots/a.der", "at": 100, "data": "AAAA"})
+            assert os.listdir("tls_roots") == ["a.der"], "nothing of it takes room"
         put_pieces(ROOT)
         with raises(ConfigError, "sha256"):
             put_pieces(ROOT, sha256="00" * 32)
@@ -601,6 +605,38 @@ def test_settings_may_come_one_by_one():
         assert settings.problem() != ""
         assert settings.change({"token": SECRET})["missing"] == []
         assert settings.problem() == ""
+
+
+def test_the_board_is_read_out_of_settings_that_are_wrong():
+    default = "bread_compact_wifi"
+    for text, name in (
+        (None, default), ('{"board": "sim", "volume_percent": 900, "tokn": 1}', "sim"), ('{"board": "sim"', default),
+        ('{"board": 5}', default), ('{"board": ""}', default), ("[" * 2000, default), ("[1]", default), ("\xff", default),
+    ):  # fmt: skip
+        with Folder():
+            assert settings_of(text).board_name() == name
+
+
+def test_the_limit_of_the_file_is_one_of_bytes():
+    """More, and the next start would take it for no settings at all."""
+    with Folder():
+        settings = settings_of(WHOLE)
+        before = read("config.json")
+        with raises(ConfigError, "longer than 16384 bytes"):
+            settings.change({"custom_variables": {"v" + "a" * i: "中" * 341 for i in range(17)}})
+        assert read("config.json") == before
+        settings.change({"custom_variables": {"v" + "a" * i: "中" * 341 for i in range(7)}})
+        assert settings.problem() == ""
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one():
+    with Folder():
+        os.mkdir("config.json")  # stands for a disk that fails
+        settings = settings_of()
+        for call in (lambda: settings.change({"bot_id": "1"}), settings.read_redacted):
+            with raises(OSError):
+                call()
+        assert settings.board_name() == "bread_compact_wifi" and os.listdir(".") == ["config.json"]
 
 
 def test_a_file_that_is_none_is_replaced_aloud():

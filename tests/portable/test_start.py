@@ -1,5 +1,7 @@
 """Where the program begins on a board: Ctrl-C is given back on every way out, and settings may come later."""
 
+import json
+
 from check import raises
 
 from firmware import errors, report, start
@@ -98,3 +100,33 @@ def test_without_a_serial_port_wrong_settings_end_the_program():
     finally:
         report.sink = old
     assert len(lines) == 1 and "no such file.json" in lines[0]
+
+
+class _Waiting:
+    """blank.Blank that ends at once with an exit code."""
+
+    def __init__(self, exit_code):
+        self.exit_code = exit_code
+        self.led = self
+
+    def off(self):
+        pass
+
+    async def run(self):
+        pass
+
+
+def test_how_the_waiting_for_settings_ended_is_told_as_it_was():
+    from firmware import blank
+
+    cases = ((errors.EXIT_OK, ["stopped by Ctrl-C"]), (errors.EXIT_RESTART, ["restarted by the host"]))
+    old = (blank.Blank, report.sink)
+    try:
+        for exit_code, said in cases + ((errors.EXIT_BROKEN, []), (blank.CONFIGURED, [])):
+            lines = []
+            report.sink = lines.append
+            blank.Blank = lambda *_: _Waiting(exit_code)
+            assert blank.run(None, "", "ports", None, None) == exit_code
+            assert [json.loads(line)["text"] for line in lines] == said, exit_code
+    finally:
+        blank.Blank, report.sink = old

@@ -109,9 +109,10 @@ def connect(port, attempts=5, baud_hz=FLASH_BAUD_HZ, say=print, on_progress=lamb
         except (FatalError, OSError, serial.SerialException) as error:
             raise ToolError(LOADER_TEXT % (port, str(error).splitlines()[0])) from None
         yield chip
+    finally:
+        # Also a chip that was refused or interrupted: in its loader a speaker is silent.
         with contextlib.suppress(FatalError, OSError, serial.SerialException):
             cmds.reset_chip(loader, "no-reset-stub" if is_pty else "hard-reset")
-    finally:
         with contextlib.suppress(OSError, serial.SerialException):
             loader._port.close()
 

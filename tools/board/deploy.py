@@ -5,6 +5,7 @@ only with a whole manifest. The order of the steps in `install` is what makes a 
 """
 
 import argparse
+import ast
 import contextlib
 import json
 import os
@@ -14,9 +15,9 @@ from types import SimpleNamespace
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from tools import ROOT, ToolError
+from tools import ROOT, ToolError, printable
 from tools.board import monitor, ports, tree
-from tools.board.repl import Repl, printable
+from tools.board.repl import Repl
 
 BLOCK_BYTES = 4096
 AIOHTTP_VERSION = "0.0.8"  # of micropython-lib
@@ -106,7 +107,7 @@ class Slots:
     where main.py would not find the slot whole."""
 
     def __init__(self, board):
-        self.state = _json(board, tree.STATE_PATH) or {}
+        self.state = _json(board, tree.STATE_PATH)
         self.good = self.state.get("good") if self.state.get("good") in tree.SLOTS else None
         self.trial = self.state.get("trial") if self.state.get("trial") in tree.SLOTS else None
         self.there = {slot: _hashes(board, "/slots/" + slot) for slot in tree.SLOTS}
@@ -125,12 +126,14 @@ class Slots:
 
 
 def _json(board, path):
+    """The JSON object in a file of the board; {} when there is none, whatever is there instead."""
     if board.size(path) in (None, -1):
-        return None
+        return {}
     try:
-        return json.loads(board.read_file(path))
-    except ValueError:
-        return None
+        found = json.loads(board.read_file(path))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _manifest(board, slot, there):
@@ -171,6 +174,10 @@ def install(board, built, is_forced=False, on_bytes=None):
     loose = {name: data for name, data in built.loose.items() if not _is_same(board, "/" + name, data)}
     if source and not is_forced and not loose and _is_good(slots, source, wanted):
         return Installed(None, "the board has version %s already, in slot %s" % (built.version, source))
+    if slots.trial and not is_forced and not loose and _is_there(slots, slots.trial, wanted):
+        board.write_file(tree.STATE_PATH, tree.state_bytes(slots.good, slots.trial))
+        text = "version %s is in slot %s already: its trial begins anew"
+        return Installed(slots.trial, text % (built.version, slots.trial))
     folder = "/slots/" + target
     there = slots.there[target]
     plan = _plan(wanted["files"], there, slots.there[source] if source else {})
@@ -194,7 +201,7 @@ def install(board, built, is_forced=False, on_bytes=None):
     for name in tree.LOOSE_FILES:
         if name in loose:
             board.write_file("/" + name, loose[name], on_bytes=count.add)
-    good = source if source and source != target else None
+    good = None if source == slots.trial else source  # a trial that did not come to rest is no good one
     board.write_file(tree.STATE_PATH, tree.state_bytes(good, target))
     text = "version %s is in slot %s: %d files sent (%d bytes), %d copied on the board, %d were there" % (
         (built.version, target, len(plan.send), total, len(plan.copy), len(plan.keep))
@@ -208,8 +215,12 @@ def _is_same(board, path, data):
 
 def _is_good(slots, slot, wanted):
     """True when `slot` is the good one, nothing is on trial, and the board's own hashes are the wanted ones."""
+    return slots.good == slot and not slots.trial and _is_there(slots, slot, wanted)
+
+
+def _is_there(slots, slot, wanted):
     there = {path: entry for path, entry in slots.there[slot].items() if path != tree.MANIFEST}
-    return slots.good == slot and not slots.trial and there == _as_manifest(wanted["files"])
+    return bool(slots.manifests[slot]) and there == _as_manifest(wanted["files"])
 
 
 def _as_manifest(files):
@@ -281,9 +292,11 @@ if _t:
 def _hashes(board, folder):
     """{path: (bytes, sha256)} of every file below a folder, computed on the board."""
     found = {}
-    for line in board.exec(_HASHES % (folder, folder), doing="checking " + folder).splitlines():
-        path, size, digest = line.rsplit(" ", 2)
-        found[path[1:-1]] = (int(size), digest)
+    text = board.exec(_HASHES % (folder, folder), doing="checking " + folder)
+    with board.understanding(text):
+        for line in filter(None, text.split("\n")):
+            path, size, digest = line.rsplit(" ", 2)
+            found[ast.literal_eval(path)] = (int(size), digest)
     return found
 
 
@@ -389,7 +402,7 @@ def _report(line):
         return None
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

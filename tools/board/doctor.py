@@ -3,13 +3,15 @@
 import argparse
 import json
 
+import json_strict
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from tools import ToolError
+from tools import ToolError, printable
 from tools.board import chip as chips
 from tools.board import deploy, esp_image, ports
-from tools.board.repl import BoardError, Repl, printable
+from tools.board.repl import BoardError, Repl
 
 OLDEST = esp_image.OLDEST
 _PSRAM_FLOOR_BYTES = 600 * 1024  # more than any region of the S3's own RAM
@@ -43,6 +45,11 @@ try:
  import machine
  from binascii import hexlify
  f['unit']=hexlify(machine.unique_id()).decode()
+except Exception:
+ pass
+try:
+ import firmware
+ f['inside']=firmware.VERSION
 except Exception:
  pass
 print(json.dumps(f))
@@ -95,7 +102,9 @@ class Facts:
 def examine(port):
     """The Facts of the board behind a port, through its REPL; its application is started again afterwards."""
     with Repl(port) as board:
-        found = json.loads(board.exec(_FACTS, doing="asking for its facts"))
+        text = board.exec(_FACTS, doing="asking for its facts")
+        with board.understanding(text):
+            found = json.loads(text)
         free, total = board.free_bytes()
         slots = deploy.Slots(board)
         facts = Facts(
@@ -112,7 +121,8 @@ def examine(port):
             good=slots.good,
             trial=slots.trial,
             versions={slot: slots.manifests[slot]["version"] for slot in slots.manifests if slots.manifests[slot]},
-            has_main=board.exists("/main.py"),
+            has_main=board.exists("/main.py") or "inside" in found,
+            inside=found.get("inside"),
             settings=_settings(board),
             roots=_roots(board),
         )
@@ -138,7 +148,7 @@ def _settings(board):
     if not board.exists("/config.json"):
         return None
     try:
-        values = json.loads(board.read_file("/config.json"))
+        values = json_strict.loads(board.read_file("/config.json"))
     except ValueError:
         return {"broken": True}
     if not isinstance(values, dict):
@@ -164,8 +174,10 @@ def next_step(facts):
         hint = " (a module with 8 MB of PSRAM, N8R8 or N16R8, wants the image for octal SPIRAM)"
     else:
         hint = ""
-    if not facts.versions:
+    if not facts.versions and facts.inside is None:
         return "python -m tools deploy%s" % hint, False
+    if facts.settings and facts.settings.get("broken"):
+        return "python -m tools provision --reset, then python -m tools provision", False
     if facts.settings is None or not all(facts.settings.get(key) for key in ("bot_id", "token", "wifi_ssid")):
         return "python -m tools provision%s" % hint, False
     if not facts.roots:
@@ -185,7 +197,7 @@ def _show(facts, console):
         psram += ", octal" if "octal" in facts.machine.lower() else ", as its MicroPython drives it: quad"
     rows = [
         ("board", printable(facts.machine)),
-        ("unit", facts.unit),
+        ("unit", printable(str(facts.unit))),
         ("MicroPython", ".".join(map(str, facts.version))),
         ("flash, PSRAM", "%s, %s" % (megabytes, psram)),
         ("disk", "%d KB free of %d KB" % (facts.disk_free_bytes // 1024, facts.disk_bytes // 1024)),
@@ -195,25 +207,25 @@ def _show(facts, console):
     ]
     for name, text in rows:
         if text:
-            table.add_row(name, text)
+            table.add_row(name, Text(text))  # as it is: a board may call itself [anything]
     console.print(table)
 
 
 def _application(facts):
-    if not facts.versions:
-        return "none"
     words = []
+    if facts.inside is not None:
+        words.append("in the image: %s" % printable(str(facts.inside)))
     for slot in sorted(facts.versions):
         role = "good" if slot == facts.good else "on trial" if slot == facts.trial else "spare"
         words.append("slot %s: %s (%s)" % (slot, printable(facts.versions[slot]), role))
-    return ", ".join(words)
+    return ", ".join(words) or "none"
 
 
 def _settings_text(facts):
     if facts.settings is None:
         return "none"
     if facts.settings.get("broken"):
-        return "config.json is damaged: provision writes it anew"
+        return "config.json is damaged"
     missing = [key for key in ("bot_id", "token", "wifi_ssid") if not facts.settings[key]]
     text = "missing: " + ", ".join(missing) if missing else "complete"
     return "%s; board %s; %d root certificates" % (text, facts.settings["board"], facts.roots)

@@ -102,11 +102,13 @@ class _Watch:
         status = self._status()
         if status is not None:
             is_there = self._state in ONLINE or status.get("state") in ONLINE
+            if not is_there:
+                self._listen(0)  # what was said before the answer comes before it, and is not counted twice
             self._enter(status.get("state"))
             if is_there:
                 return status  # whatever failed on the way there is over
             self._judge_status(status.get("last_error"))
-        self._listen()
+        self._listen(_STATUS_EVERY_S)
         return None
 
     def _status(self):
@@ -119,11 +121,11 @@ class _Watch:
             return None  # it has not gone down yet
         return status
 
-    def _listen(self):
-        """Reports until the next look at the status is due."""
-        until_s = self._clock() + _STATUS_EVERY_S
-        while self._clock() < until_s:
-            report = self._console.next_report(until_s - self._clock())
+    def _listen(self, wait_s):
+        """Reports that wait already, and those of the next wait_s."""
+        until_s = self._clock() + wait_s
+        while True:
+            report = self._console.next_report(max(0, until_s - self._clock()))
             if report is None:
                 return
             if report["kind"] == "state":

@@ -6,6 +6,7 @@ bytes, read and program size 32, cache 128, lookahead 32; no times are stored, s
 
 import argparse
 import json
+import os
 
 from littlefs import LittleFS
 from littlefs.errors import LittleFSError
@@ -28,13 +29,14 @@ Write it together with MicroPython: python -m tools flash IMAGE.bin --filesystem
 
 def run_cli(arguments):
     options = _parser().parse_args(arguments)
+    _check_out(options)
     image = esp_image.find(options.micropython)
     flash_bytes = chips.parse_size(options.flash_size) if options.flash_size else None
     offset, size = partitions.file_system(image.table, flash_bytes)
     config = _config(options)
     built = tree.build(lib_folder=options.lib)
     data = build(built, size, config)
-    with open(options.out, "wb") as file:
+    with open(options.out, "wb", opener=_private if options.with_secrets else None) as file:
         file.write(data)
     print(tree.table(built.rows, options.sizes))
     facts = (options.out, built.version, size // 1024, offset, image.name)
@@ -44,6 +46,14 @@ def run_cli(arguments):
     print("write it with MicroPython:  python -m tools flash %s --filesystem %s" % (options.micropython, options.out))
     print("or alone, by hand:          esptool --chip esp32s3 write-flash 0x%x %s" % (offset, options.out))
     return 0
+
+
+def _private(path, flags):
+    """Opens a file that nobody else on this computer may read, whoever could before."""
+    number = os.open(path, flags, 0o600)
+    if os.name == "posix":
+        os.fchmod(number, 0o600)
+    return number
 
 
 def build(built, size_bytes, config=None):
@@ -110,15 +120,12 @@ def _config(options):
         if options.with_secrets:
             raise ToolError("--with-secrets goes with --config FILE")
         return None
-    with open(options.config, encoding="utf-8") as file:
-        text = file.read()
-    try:
-        settings = json.loads(text)
-    except ValueError as error:
-        raise ToolError("%s is not JSON: %s" % (options.config, error)) from None
-    if not isinstance(settings, dict):
-        raise ToolError("%s must hold one JSON object" % options.config)
+    settings = check_config.read(options.config)
+    check_config.check_incomplete(settings, options.config)
     if not options.with_secrets:
+        if "?" in settings.get("cloud_url", ""):
+            text = "cloud_url in %s has something behind its ?, which may be a key: --with-secrets puts it in"
+            raise ToolError(text % options.config)
         left_out = [key for key in _SECRETS if settings.pop(key, None)]
         if left_out:
             print("left out: %s; `python -m tools provision` brings them, or --with-secrets" % ", ".join(left_out))
@@ -126,6 +133,13 @@ def _config(options):
         check_config.load(options.config)
         print("WARNING: %s will hold the token and the Wi-Fi password in clear. Give it to nobody." % options.out)
     return json.dumps(settings, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _check_out(options):
+    """Not the file of an input."""
+    for name in (options.micropython, options.config):
+        if name and os.path.exists(options.out) and os.path.exists(name) and os.path.samefile(options.out, name):
+            raise ToolError("--out would overwrite %s: name another file" % options.out)
 
 
 def _parser():

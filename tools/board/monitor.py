@@ -10,8 +10,9 @@ import serial
 from rich.console import Console
 from rich.text import Text
 
+from tools import printable
+from tools.board import console as speakers
 from tools.board import ports
-from tools.board.repl import printable
 
 RETRY_S = 0.3
 _POLL_S = 0.2
@@ -22,6 +23,7 @@ _EPILOG = """\
 examples:
   python -m tools monitor
   python -m tools monitor --save log.txt      the lines as they came, byte for byte, go to the file too
+  python -m tools monitor --trace             what a running speaker remembers of its last events
   python -m tools monitor --raw | grep turn   one line of the board a line, for other programs
 
 Ctrl-C ends the monitor, not the speaker. Lines that are not the speaker's own reports are shown dim.
@@ -32,6 +34,8 @@ def run_cli(arguments):
     options = _parser().parse_args(arguments)
     port = ports.choose_port(options.port)
     console = Console(highlight=False, soft_wrap=True)
+    if options.trace:
+        return _dump_trace(port, console)
     with contextlib.ExitStack() as stack:
         save = stack.enter_context(open(options.save, "ab")) if options.save else None
         notes = Console(stderr=True, highlight=False, soft_wrap=True) if options.raw else console
@@ -61,8 +65,17 @@ def _parser():
     add = parser.add_argument
     add("--port", help=ports.PORT_HELP)
     add("--save", metavar="FILE", help="append every line to FILE, as it came")
+    add("--trace", action="store_true", help="print the last events that the running speaker remembers, and end")
     add("--raw", action="store_true", help="show the lines as they are; control characters are still written out")
     return parser
+
+
+def _dump_trace(port, console):
+    with speakers.Console(port) as speaker:
+        for reply in speaker.ask_all({"do": "trace"}):
+            for line in reply.get("lines", ()):
+                console.print(printable(str(line)), markup=False)
+    return 0
 
 
 def read_lines(connection, note=lambda text: None, is_over=lambda: False):
@@ -79,6 +92,8 @@ def read_lines(connection, note=lambda text: None, is_over=lambda: False):
             except (OSError, serial.SerialException):
                 with contextlib.suppress(OSError, serial.SerialException):
                     connection.close()
+                if rest:
+                    yield rest.rstrip(b"\r")  # the last words before a crash may have no end
                 note("the board has gone (a reset, or the cable); waiting for it ...")
                 connection = _reopen(port, is_over)
                 if connection is None:

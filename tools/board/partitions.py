@@ -43,7 +43,7 @@ def read(image):
             if hashlib.md5(table[:start]).digest() != entry[16:32]:
                 raise ToolError("the partition table of the image is damaged: its checksum is wrong. Download it again")
             break
-        if entry[:2] != _MAGIC:
+        if entry[:2] != _MAGIC or len(entry) < _ENTRY_BYTES:
             break
         kind, subtype, offset, size, name = struct.unpack("<2xBBII16s4x", entry)
         found.append(Partition(name.rstrip(b"\0").decode("ascii", "replace"), kind, subtype, offset, size))

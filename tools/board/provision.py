@@ -14,9 +14,10 @@ import time
 from rich.console import Console as Screen
 from rich.prompt import Confirm, Prompt
 
-from firmware import boards, config
+import json_strict
+from firmware import boards, config, config_edit
 from firmware.errors import ConfigError
-from tools import ROOT, ToolError
+from tools import ROOT, ToolError, check_config, printable
 from tools.board import follow, ports, roots, way_in
 
 SECRETS = ("token", "wifi_password")
@@ -30,9 +31,9 @@ QUESTIONS = (
     ("volume_percent", "volume, 0 to 150"),
 )
 _NO_PASSWORD = "-"  # typed for an open network; too short to be a password
-_FILE_MAX_BYTES = 16_384  # what the speaker reads of its config.json
-_STAND_INS = {"bot_id": "1", "token": "0" * 16, "wifi_password": "0" * 8}  # in place of what is not told, or not yet
+_STAND_INS = dict(check_config.STAND_INS, wifi_password="0" * 8)  # in place of what is not told, or not yet
 _ASK = object()  # in place of a secret that is still to be asked for
+_NOTHING = object()  # Enter alone, where nothing is set that it could keep
 
 _EPILOG = """\
 Without any setting on the command line it asks for all of them; Enter keeps what is set. Secrets are asked for without
@@ -61,7 +62,7 @@ def run_cli(arguments):
     screen = Screen(highlight=False, soft_wrap=True)
 
     def note(text):
-        screen.print(text, markup=False, style="dim")
+        screen.print(printable(text), markup=False, style="dim")
 
     given = _given(options, parser)
     port = ports.choose_port(options.port)
@@ -75,8 +76,8 @@ def run_cli(arguments):
         with contextlib.closing(way):
             restarted_s = _do(way, given, options, screen, note)
     finally:
-        if restarted_s is None and options.repl:  # MicroPython's prompt does not go away by itself
-            note("the application is stopped; RST on the board starts it again")
+        if restarted_s is None and isinstance(way, way_in.ReplWay):  # the prompt does not go away by itself
+            note("no application runs now; RST on the board starts it")
     if restarted_s is None or options.reset:
         return 0
     return _follow(port, restarted_s, screen, note)
@@ -159,14 +160,16 @@ def _given(options, parser):
     if options.wifi_password is not None:
         parser.error(_HISTORY % _SECRET_CURES["wifi_password"])
     kinds = {row[0]: row[1] for row in config.describe()}
-    values = _from_file(options.file, kinds) if options.file else {}
+    values = check_config.read(options.file) if options.file else {}
+    for key in values:
+        check_config.check_name(key)
     for text in options.set:
         key, mark, value = text.partition("=")
         if not mark:
             parser.error("--set wants KEY=VALUE, not %s" % text)
         if key in SECRETS:
             parser.error(_HISTORY % _SECRET_CURES[key])
-        _check_key(key, kinds)
+        check_config.check_name(key)
         values[key] = _value(key, kinds[key], value)
     for key, value in (
         ("wifi_ssid", options.wifi_name),
@@ -203,8 +206,7 @@ def _given_secrets(options, parser, values):
     if options.token_env:
         found["token"] = _environment(options.token_env).strip()
     elif options.token_file:
-        with open(options.token_file, encoding="utf-8") as file:
-            found["token"] = file.read().strip()
+        found["token"] = check_config.read_token(options.token_file)
     return found
 
 
@@ -215,33 +217,12 @@ def _environment(name):
     return value
 
 
-def _from_file(path, kinds):
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            values = json.load(file)
-    except ValueError as error:
-        where = "line %d" % error.lineno if isinstance(error, json.JSONDecodeError) else "it is not UTF-8"
-        raise ToolError("%s is not JSON (%s)" % (path, where)) from None
-    if not isinstance(values, dict):
-        raise ToolError('%s must hold one JSON object: {"wifi_ssid": "...", ...}' % path)
-    for key in values:
-        _check_key(key, kinds)
-    return values
-
-
-def _check_key(key, kinds):
-    if key not in kinds:
-        near = config.suggestion(key)
-        hint = "did you mean %s?" % near if near else "`python -m tools config keys` lists them"
-        raise ToolError("there is no setting %s; %s" % (key, hint))
-
-
 def _value(key, kind, text):
     """What KEY=VALUE means: words as they are, everything else as JSON. The validator judges it later."""
     if kind in ("choice", "text"):
         return text
     try:
-        return json.loads(text)
+        return json_strict.loads(text.encode())
     except ValueError:
         text = '--set %s: %s is not what JSON calls a value, such as 120, true or ["a"]' % (key, text)
         raise ToolError(text) from None
@@ -263,6 +244,7 @@ def _changes(way, given, options, screen):
         else:
             given = _ask_missing(given, present, hidden, screen)
     except EOFError:
+        screen.print()
         raise ToolError("the input ended: nothing was changed") from None
     changes = {
         key: value for key, value in given.items() if key in hidden or key not in present or present[key] != value
@@ -287,6 +269,8 @@ def _ask_missing(given, present, hidden, screen):
     for key in ("bot_id", "token"):
         if key not in given and not present.get(key) and key not in hidden:
             needed.append(key)
+    if sys.stdin.isatty() and not (given.get("wifi_ssid") or present.get("wifi_ssid")):
+        needed[:0] = ["wifi_ssid", "wifi_password"]  # without a terminal: it may come by Improv
     given = {key: value for key, value in given.items() if value is not _ASK}
     if needed and not sys.stdin.isatty():
         cure = _SECRET_CURES.get(needed[0], "give it with --bot-id")
@@ -309,6 +293,8 @@ def _ask(key, text, values, hidden, screen, is_needed=False):
         if value is None:
             return None
         trouble = _trouble(key, value, values, hidden)
+        if key == "wifi_password":
+            trouble = trouble.replace('""', _NO_PASSWORD)  # what is typed here for it
         if not trouble:
             return value
         screen.print("  " + trouble, markup=False, style="yellow")
@@ -321,8 +307,8 @@ def _ask_secret(key, text, is_set):
     if is_set:
         hint.append("Enter keeps it")
     value = getpass.getpass("%s%s: " % (text, " (%s)" % ", ".join(hint) if hint else ""))
-    if not value and is_set:
-        return None
+    if not value:
+        return None if is_set else _NOTHING
     return "" if key == "wifi_password" and value == _NO_PASSWORD else value
 
 
@@ -366,6 +352,8 @@ def _trouble(key, value, values, hidden):
     """What the speaker's validator says of this one value, "" when nothing."""
     if key == "wifi_ssid" and not value:
         return "a speaker without Wi-Fi cannot reach its cloud: type the name"
+    if value is _NOTHING:
+        return "nothing was typed (it is not shown while you type): type it, then Enter"
     whole = dict(_STAND_INS, **_whole(values, hidden))
     whole = {name: each or _STAND_INS.get(name, each) for name, each in whole.items()}
     whole[key] = value
@@ -384,8 +372,9 @@ def _judge(changes, present, hidden, screen):
         return
     whole = _whole(dict(present, **changes), hidden)
     text = json.dumps(whole, ensure_ascii=False)
-    if len(text.encode()) > _FILE_MAX_BYTES:
-        raise ToolError("these settings are longer than the %d bytes that a speaker reads" % _FILE_MAX_BYTES)
+    if len(text.encode()) > check_config.FILE_MAX_BYTES:
+        text = "these settings are longer than the %d bytes that a speaker reads"
+        raise ToolError(text % check_config.FILE_MAX_BYTES)
     try:
         settings = config.parse(text)
         board = boards.load(settings.board)
@@ -409,10 +398,13 @@ def _apply(way, changes, options, screen, note):
         screen.print("nothing to change")
         return False
     with _uninterrupted(note):
+        if changes:
+            way.check(changes)  # before the roots: those of another cloud would lock out the present one
         for root in found:
             way.put_root(root)
-        if found and len(found) < 2:
-            way.remove_root("cloud-spare.der")  # of an earlier cloud
+        if found:
+            for name in set(roots.NAMES) - {root.name for root in found}:
+                way.remove_root(name)  # of an earlier cloud
         if changes:
             way.write(changes)  # last: a speaker that has waited for its settings starts at once
     if changes:
@@ -478,7 +470,7 @@ def _show(way, screen):
         trouble = ""
     except ConfigError as error:
         trouble = error.text
-        shown = {key: way_in.HIDDEN if key in SECRETS and value else value for key, value in values.items()}
+        shown = config_edit.shown_of(values)
     screen.print_json(json.dumps(shown, ensure_ascii=False))
     if trouble:
         raise ToolError("the speaker cannot start with this: " + trouble)
@@ -492,7 +484,10 @@ def _reset(way, options, screen, note):
         question = "Forget all settings and roots of the speaker at %s?" % way.port
         try:
             is_meant = Confirm.ask(question, console=screen, default=False)
-        except (KeyboardInterrupt, EOFError):
+        except KeyboardInterrupt:
+            screen.print("\nstopped: nothing was changed")
+            raise
+        except EOFError:
             is_meant = False
             screen.print()
         if not is_meant:
@@ -500,7 +495,7 @@ def _reset(way, options, screen, note):
             return False
     with _uninterrupted(note):
         way.clear()
-        for name in ("cloud-root.der", "cloud-root-2.der", "cloud-spare.der"):
+        for name in roots.NAMES:
             way.remove_root(name)
     screen.print("all settings are forgotten")
     return True
@@ -514,9 +509,6 @@ def _follow(port, restarted_s, screen, note):
         screen.print("\nstopped watching; the settings are written")
         raise
     wifi = status.get("wifi") or {}
-    screen.print(
-        "online: Wi-Fi %s, %s, %s dBm. Press the button and talk."
-        % (wifi.get("ssid", "?"), wifi.get("address", "?"), wifi.get("rssi_dbm", "?")),
-        markup=False,
-    )
+    places = (wifi.get("ssid", "?"), wifi.get("address", "?"), wifi.get("rssi_dbm", "?"))
+    screen.print(printable("online: Wi-Fi %s, %s, %s dBm. Press the button and talk." % places), markup=False)
     return 0

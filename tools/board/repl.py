@@ -19,7 +19,7 @@ import serial
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
-from tools import ToolError
+from tools import ToolError, printable
 from tools.board import ports
 
 READ_TIMEOUT_S = 5  # for one byte of the transport's own dialogue
@@ -182,10 +182,17 @@ class Repl:
     def eval(self, expression, timeout_s=None):
         """Value of an expression whose repr is a literal."""
         text = self.exec("print(repr(%s))" % expression, timeout_s)
-        try:
+        with self.understanding(text):
             return ast.literal_eval(text.strip())
-        except (SyntaxError, ValueError):
-            raise BoardLost("the board at %s sent something else than a value: %s" % (self.port, printable(text[:80])))
+
+    @contextlib.contextmanager
+    def understanding(self, text):
+        """Around the reading of what the board printed: the chip's own log may have come in between."""
+        try:
+            yield
+        except (ValueError, SyntaxError, LookupError, TypeError, RecursionError):
+            words = "the board at %s sent something else than was asked for (%s); try again"
+            raise BoardLost(words % (self.port, printable(text[:80]))) from None
 
     def start(self, code):
         """Begin to run `code` and return at once; this object is of no use afterwards. What it prints can be read from
@@ -217,18 +224,22 @@ class Repl:
             "import os\ntry:\n s=os.stat(%r)\n print(-1 if s[0]&0x4000 else s[6])\n"
             "except OSError as e:\n print('no',e.errno)"
         )
-        words = self.exec(code % path, doing="looking for " + path).split()
-        if words[0] != "no":
-            return int(words[0])
-        if words[1] in ("2", "20"):  # no such file; a part of the way to it is no folder
+        text = self.exec(code % path, doing="looking for " + path)
+        with self.understanding(text):
+            words = text.split()
+            if words[0] != "no":
+                return int(words[0])
+            number = int(words[1])
+        if number in (2, 20):  # no such file; a part of the way to it is no folder
             return None
-        raise BoardError("%s on the board cannot be looked at: error %s" % (path, words[1]))
+        raise BoardError("%s on the board cannot be looked at: error %d" % (path, number))
 
     def listdir(self, path="/"):
         """Names in a folder, sorted."""
         code = "import os\nfor n in os.ilistdir(%r):\n print(repr(n[0]))" % path
-        lines = self.exec(code, doing="listing " + path).splitlines()
-        return sorted(ast.literal_eval(line) for line in lines if line)
+        text = self.exec(code, doing="listing " + path)
+        with self.understanding(text):
+            return sorted(ast.literal_eval(line) for line in text.split("\n") if line)
 
     def mkdir(self, path):
         """Make a folder and those above it; one that is there is fine."""
@@ -253,7 +264,8 @@ class Repl:
             "  if not d:\n   break\n  print(_b(d).decode(),end='')"
         )
         text = self.exec(code % path, doing="reading " + path)
-        return b"".join(base64.b64decode(line) for line in text.split())
+        with self.understanding(text):
+            return b"".join(base64.b64decode(line, validate=True) for line in text.split())
 
     def write_file(self, path, data, on_bytes=None):
         """Write a file so that it is the old one or the new one at every moment; on_bytes(count) after each piece.
@@ -286,8 +298,10 @@ class Repl:
 
     def free_bytes(self):
         """(free, total) bytes of the file system."""
-        words = self.exec("import os\ns=os.statvfs('/')\nprint(s[0]*s[3],s[1]*s[2])").split()
-        return int(words[0]), int(words[1])
+        text = self.exec("import os\ns=os.statvfs('/')\nprint(s[0]*s[3],s[1]*s[2])")
+        with self.understanding(text):
+            free, total = text.split()
+            return int(free), int(total)
 
 
 # LittleFS replaces the target of a rename in one step. FAT, which some builds use, refuses (17), and has no such step.
@@ -312,11 +326,3 @@ def _board_error(traceback, doing):
     if error.number == 2:
         return BoardError("no such file on the board (%s)" % doing, traceback)
     return error
-
-
-def printable(text, keep=""):
-    """Text from a board with its control characters as escapes: as they are they could drive a terminal."""
-    return "".join(
-        letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode()
-        for letter in text
-    )

@@ -27,6 +27,9 @@ from tools import ToolError
 
 TIMEOUT_S = 15
 FOLDER = "tls_roots"
+ROOT_NAME, SPARE_NAME = "cloud-root%s.der", "cloud-spare.der"
+_MIDDLES_MAX = 2  # certificates between the host's and the root that the host may leave out
+NAMES = (ROOT_NAME % "", ROOT_NAME % "-2", ROOT_NAME % "-3", SPARE_NAME)  # all that find() may give
 _DEFAULT_PORT = 443
 _PEM_END = b"-----END CERTIFICATE-----"
 # OpenSSL: X509_V_ERR_...
@@ -70,13 +73,16 @@ def find(host, port, own_root=None, context=None, known=None):
     _check_links(verified)
     needed = [each for each in verified[1:] if each not in sent] or [verified[-1]]
     needed.reverse()  # the root before what stands below it
+    if len(needed) > 1 + _MIDDLES_MAX:
+        text = "%s leaves out %d certificates of its chain: its server is set up wrong"
+        raise ToolError(text % (host, len(needed) - 1))
     found = [
-        Root("cloud-root%s.der" % ("" if i == 0 else "-%d" % (i + 1)), each, "verifies %s" % host)
+        Root(ROOT_NAME % ("" if i == 0 else "-%d" % (i + 1)), each, "verifies %s" % host)
         for i, each in enumerate(needed)
     ]
     spare = choose_spare(needed[0], sent, _browser_roots() if known is None else known)
     if spare is not None:
-        found.append(Root("cloud-spare.der", spare, "the spare"))
+        found.append(Root(SPARE_NAME, spare, "the spare"))
     return found
 
 
@@ -124,7 +130,7 @@ def _chains(host, port, context):
             "%s port %d does not speak TLS as expected (%s): is the address right, is a proxy in between?"
             % (host, port, error.reason or error)
         ) from None
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # UnicodeError: "a..b" and the like
         raise ToolError("%s has no address: is the name right, is this computer online?" % host) from None
     except (TimeoutError, socket.timeout):
         text = "%s port %d does not answer within %d s: is a firewall in between?"

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -11,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tools import ROOT, ToolError
+from tools import ROOT, ToolError, printable
 from tools.board import ports
-from tools.board.repl import BoardError, Repl, printable
+from tools.board.repl import BoardError, Repl
 
 EPILOG = """\
 examples:
@@ -41,7 +42,7 @@ try:
         state = json.load(file)
     folder = "/slots/" + (state.get("trial") or state.get("good"))
     sys.path[:0] = [folder, folder + "/lib"]
-except (OSError, ValueError, TypeError):
+except (OSError, ValueError, TypeError, AttributeError):
     pass
 from firmware.selftest import questions, runner
 runner.main("config.json", %r, %s)
@@ -75,8 +76,8 @@ def run_cli(arguments):
             parser.error("there is no %s named %s; --list shows them all" % (what, ", ".join(wrong)))
     if options.breaks and not options.sim:
         parser.error("--break is for the simulated board: add --sim")
-    if options.report and not os.access(os.path.dirname(os.path.abspath(options.report)), os.W_OK):
-        raise ToolError("%s cannot be written: is the folder there, and yours?" % options.report)
+    if options.report:
+        _check_writable(options.report)
     screen = Screen()
     if options.sim:
         report = asyncio.run(test_simulated(only, options.breaks, options.alone, options.interpreter, screen.show))
@@ -93,6 +94,17 @@ def run_cli(arguments):
             json.dump(report, file, indent=2)
         screen.console.print("The report is in %s." % escape(options.report))
     return 1 if report["failed"] or not report["passed"] else 0
+
+
+def _check_writable(path):
+    """ToolError now and not after minutes of testing."""
+    try:
+        is_new = not os.path.exists(path)
+        open(path, "a", encoding="utf-8").close()
+        if is_new:
+            os.remove(path)
+    except OSError as error:
+        raise ToolError("%s cannot be written (%s): is the folder there, and yours?" % (path, error.strerror)) from None
 
 
 # -- what there is
@@ -184,7 +196,7 @@ class Lines:
             text = part.decode("utf-8", "replace").strip()
             try:
                 report = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 report = None
             if not isinstance(report, dict):
                 report = {"kind": "output", "text": text}
@@ -272,7 +284,10 @@ class Screen:
         if report.get("name") == "button":
             self.console.print("[bold]%s[/]" % text)
             return b"y\r"
-        answer = self.console.input("[bold]%s[/] \\[y/n] " % text) if sys.stdin.isatty() else ""
+        answer = ""
+        if sys.stdin.isatty():
+            with contextlib.suppress(EOFError):  # no answer: the check is skipped
+                answer = self.console.input("[bold]%s[/] \\[y/n] " % text)
         return (answer.strip()[:1].lower() or "?").encode("ascii", "replace") + b"\r"
 
     def show_summary(self, report):

@@ -1,7 +1,8 @@
 """The two ways to a speaker's settings, with one face: its console while it runs, MicroPython's REPL while it does not.
 
     read()           (values, hidden): what is set, and the names of secrets that are set but not told
-    write(changes)   all of them or none; the speaker's own judge has the last word where it runs
+    check(changes)   ToolError when the speaker's own judge, where it runs, would refuse them
+    write(changes)   all of them or none; the same judge has the last word
     clear()          forget every setting
     put_root(root), remove_root(name)
     restart()        and close
@@ -9,6 +10,7 @@
 
 import json
 
+import json_strict
 from tools import ToolError
 from tools.board.console import Console, NoConsole, Refused
 from tools.board.follow import UNPROVISIONED
@@ -52,10 +54,15 @@ class ConsoleWay:
             values["cloud_url"] = values["cloud_url"][: -len(_URL_HIDDEN)]
         return values, hidden
 
+    def check(self, changes):
+        self._set(changes, is_dry=True)
+
     def write(self, changes):
+        self._set(changes, is_dry=False)
+
+    def _set(self, changes, is_dry):
         try:
-            self._console.ask({"do": "set", "values": changes, "dry": True})
-            self._console.ask({"do": "set", "values": changes, "dry": False})
+            self._console.ask({"do": "set", "values": changes, "dry": is_dry})
         except Refused as refusal:
             raise ToolError("the speaker refuses: %s" % refusal) from None
 
@@ -91,12 +98,15 @@ class ReplWay:
         if not self._repl.exists(CONFIG_PATH):
             return {}, set()
         try:
-            found = json.loads(self._repl.read_file(CONFIG_PATH).decode("utf-8-sig"))
+            found = json_strict.loads(self._repl.read_file(CONFIG_PATH))
         except ValueError:
             found = None
         if not isinstance(found, dict):
             raise ToolError("the config.json on the board is no JSON object; --reset clears it, then provision anew")
         return found, set()
+
+    def check(self, changes):
+        """Nobody is there to judge."""
 
     def write(self, changes):
         values, _ = self.read()
@@ -104,8 +114,8 @@ class ReplWay:
         self._repl.write_file(CONFIG_PATH, json.dumps(values, ensure_ascii=False).encode())
 
     def clear(self):
-        if self._repl.exists(CONFIG_PATH):
-            self._repl.remove(CONFIG_PATH)
+        for path in (CONFIG_PATH, CONFIG_PATH + ".new"):  # .new: with secrets, of a write that the power cut off
+            self._repl.remove(path)
 
     def put_root(self, root):
         if not self._repl.exists(ROOTS_FOLDER):
@@ -113,9 +123,7 @@ class ReplWay:
         self._repl.write_file(ROOTS_FOLDER + "/" + root.name, root.der)
 
     def remove_root(self, name):
-        path = ROOTS_FOLDER + "/" + name
-        if self._repl.exists(path):
-            self._repl.remove(path)
+        self._repl.remove(ROOTS_FOLDER + "/" + name)
 
     def restart(self):
         self._repl.reset()

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -125,6 +124,7 @@ async def _run(options, arguments):
             keep=options.keep,
             is_blank=options.blank,
             serial_pty=options.serial_pty,
+            on_serial=(lambda port: _tell_how_to_set_up(show, port, cloud)) if options.blank and cloud else None,
             world={"noise_peak": options.noise, "is_never_ready": options.never_ready},
         )
     show.end(result)
@@ -132,6 +132,13 @@ async def _run(options, arguments):
         _write_report(options, arguments, result)
         show.note("%s shows this run: open it in a browser" % options.report)
     return EXIT_FAILED if result.exit_code else 0
+
+
+def _tell_how_to_set_up(show, port, cloud):
+    """A blank speaker knows no cloud; the emulated one is here."""
+    words = ["provision", "--port", port, "--set", "cloud_url=" + cloud.url, "--root", cloud.ca_pem]
+    show.note("set it up in another terminal; any Wi-Fi and agent, token %s:" % cloud.token)
+    show.note("  python -m tools " + shlex.join(words))
 
 
 def _write_report(options, arguments, result):
@@ -161,13 +168,9 @@ def _on_signal(quit_run):
 def _config(options):
     config = {}
     if options.config:
-        try:
-            with open(options.config, encoding="utf-8") as file:
-                config = json.load(file)
-        except ValueError as error:
-            raise ToolError("%s is not JSON: %s" % (options.config, error)) from None
-        if not isinstance(config, dict):
-            raise ToolError("%s must hold one JSON object" % options.config)
+        from tools import check_config  # with the judge of the settings behind it, and seldom wanted
+
+        config = check_config.read(options.config)
     if options.mode:
         config["mode"] = options.mode
     if options.codec:
@@ -221,8 +224,9 @@ def _token(options):
             raise ToolError("the environment variable %s is empty or not there" % options.token_env)
         return token.strip()
     if options.token_file:
-        with open(options.token_file, encoding="utf-8") as file:
-            return file.read().strip()
+        from tools import check_config
+
+        return check_config.read_token(options.token_file)
     return None
 
 

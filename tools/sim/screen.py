@@ -35,7 +35,7 @@ def _rich_line():
     console = Console(highlight=False)
 
     def line(parts):
-        console.print(Text.assemble(*[(text, style or "") for text, style in parts]))
+        console.print(Text.assemble(*[(text, style or "") for text, style in parts]), soft_wrap=True)
 
     return line
 
