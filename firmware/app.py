@@ -93,6 +93,7 @@ class Speaker:
         self._polls = 0  # of the controls, wraps
         self._remarks = boards.remarks(board, config)
         power.raise_pins(machine, board)
+        power.full_speed(machine)
         self._make_controls(machine, board)
         self._make_audio(machine, board)
         self._make_session(network, board, machine)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tools import ROOT, ToolError
-from tools.storm import cli, jobs, plans, shrink
+from tools.storm import cli, jobs, plans, run, shrink
 from tools.storm.loop import Clock, Loop, Stuck
 from tools.storm.run import Job
 
@@ -202,7 +202,15 @@ def test_a_wrong_command_line_says_what_is_wrong(arguments):
 
 
 
-# The tick of the chip
+# The chip
+
+
+def test_the_speaker_runs_at_full_speed_whatever_the_image_starts_with():
+    import machine
+
+    machine.freq(160_000_000)
+    run.Run(Job(1, "calm", 1.0))
+    assert machine.freq() == 240_000_000
 
 
 def test_a_loop_with_nothing_to_do_looks_around_at_the_ticks_only():
