@@ -80,6 +80,7 @@ class Speaker:
         import machine
         import network
 
+        power.full_speed(machine)
         self.config = config
         self.ports = ports
         self.exit_code = errors.EXIT_OK
@@ -93,7 +94,6 @@ class Speaker:
         self._polls = 0  # of the controls, wraps
         self._remarks = boards.remarks(board, config)
         power.raise_pins(machine, board)
-        power.full_speed(machine)
         self._make_controls(machine, board)
         self._make_audio(machine, board)
         self._make_session(network, board, machine)
