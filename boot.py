@@ -4,6 +4,9 @@ A start from power or by the reset button leaves two seconds in which nothing of
 white; Ctrl-C then ends at the REPL, and so does the button, pressed and let come up before ("safe mode": the light
 stays white and main.py starts nothing). A soft reset from the REPL and a wake-up have no such window: whoever made the
 first is at the REPL already. Nothing is imported but the board's data, and no error in here stops the start.
+
+From MicroPython 1.27 on a chip's own USB is started behind boot.py (ports/esp32/main.c), and nobody could press Ctrl-C
+there. So the window is left to main.py, which opens it before anything else.
 """
 
 import gc
@@ -16,6 +19,11 @@ LIT_STEPS = 5  # so long
 DOWN_STEPS = 3  # a press is down so long
 WHITE = (30, 30, 30)
 DARK = (0, 0, 0)
+CTRL_C = 3
+BURST_BYTES = 64  # then the button has its turn
+IMPROV = b"IMPROV\x01"  # begins a packet
+USB_AFTER_BOOT = (1, 27, 0)
+DESKTOPS = ("linux", "darwin", "win32")
 NO_BOARD = {"button": {"pin": 0, "active_low": True, "pull_up": True}, "led": None}
 DEFAULT_BOARD = "bread_compact_wifi"
 
@@ -81,8 +89,50 @@ class Light:
             self.colour = colour
 
 
-def is_pressed_in_window(board, light, left):
-    """Wait for the left[0] steps that are left of the window; True at once when the button comes down."""
+class Host:
+    """Tells Ctrl-C from a packet of Improv, which may hold that byte anywhere: its clients ask while a board starts.
+
+    So in the window nothing is to be made an exception: native USB drops what has come before a Ctrl-C that is one.
+    """
+
+    def __init__(self):
+        import select
+
+        self._seen = bytearray()  # of a packet: its header, type, length, so many bytes, a check sum
+        self._stdin = sys.stdin.buffer
+        self._poll = select.poll()
+        self._poll.register(sys.stdin, select.POLLIN)
+
+    def has_interrupted(self):
+        """Never waits, and reads no further than a Ctrl-C."""
+        for _ in range(BURST_BYTES):
+            if not self._poll.poll(0):
+                return False
+            if self._is_ctrl_c(self._stdin.read(1)[0]):
+                return True
+        return False
+
+    def _is_ctrl_c(self, byte):
+        seen = self._seen
+        at = len(seen)
+        if at < len(IMPROV) and byte != IMPROV[at]:
+            self._seen = bytearray((byte,) if byte == IMPROV[0] else ())
+            return byte == CTRL_C
+        seen.append(byte)
+        if at > len(IMPROV) and at == len(IMPROV) + 2 + seen[len(IMPROV) + 1]:
+            self._seen = bytearray()
+        return False
+
+
+class Nobody:
+    """On a desktop stdin belongs to whoever started the program, and Ctrl-C is an exception."""
+
+    def has_interrupted(self):
+        return False
+
+
+def wait_in_window(board, light, host):
+    """Why main.py is not to start: "button", "Ctrl-C", or "" when the time is over."""
     import time
 
     import machine
@@ -92,71 +142,63 @@ def is_pressed_in_window(board, light, left):
     down_level = 0 if data["active_low"] else 1
     was_up = False  # one that is stuck is no press
     down_steps = 0
-    while left[0] > 0:
-        step = WINDOW_STEPS - left[0]
-        left[0] -= 1
+    for step in range(WINDOW_STEPS):
         light.show(WHITE if step % BLINK_STEPS < LIT_STEPS else DARK)
+        if host.has_interrupted():
+            return "Ctrl-C"
         if pin.value() != down_level:
             was_up = True
             down_steps = 0
         elif was_up:
             down_steps += 1
             if down_steps == DOWN_STEPS:
-                return True
+                return "button"
         time.sleep(STEP_MS / 1000)
-    return False
-
-
-def is_packet_waiting():
-    """Clients of Improv ask while a board starts, and their packets hold Ctrl-C's byte: that is nobody at the REPL."""
-    import select
-
-    poll = select.poll()
-    poll.register(sys.stdin, select.POLLIN)
-    seen = b""
-    is_whole = False
-    while not is_whole:
-        try:
-            while len(seen) < 64 and poll.poll(STEP_MS):
-                seen += sys.stdin.buffer.read(1)
-            is_whole = True
-        except KeyboardInterrupt:
-            pass  # some packets hold that byte twice
-    return b"IMPROV" in seen
+    return ""
 
 
 def run_window():
-    """Why main.py is not to start: "button", "Ctrl-C", or "" """
+    """Why main.py is not to start, or "" """
     import machine
 
     if machine.reset_cause() in (machine.SOFT_RESET, machine.DEEPSLEEP_RESET):
         return ""
     board = read_board()
     light = Light(board)
-    left = [WINDOW_STEPS]  # a list, because it outlives an interrupt
-    while True:
+    if sys.platform in DESKTOPS:
+        reason = wait_in_window(board, light, Nobody())
+    else:
+        import micropython
+
+        micropython.kbd_intr(-1)
         try:
-            reason = "button" if is_pressed_in_window(board, light, left) else ""
-        except KeyboardInterrupt:
-            if sys.platform not in ("linux", "darwin", "win32") and is_packet_waiting():
-                continue
-            reason = "Ctrl-C"
-        light.show(WHITE if reason == "button" else DARK)
-        return reason
+            reason = wait_in_window(board, light, Host())
+        finally:
+            micropython.kbd_intr(CTRL_C)
+    light.show(WHITE if reason == "button" else DARK)
+    return reason
 
 
-is_safe_mode = False
-try:
-    why = run_window()
-    if why:
+def open_window():
+    """is_safe_mode says afterwards what came of it. Leaves none of these functions: their room is the application's."""
+    global is_safe_mode
+    is_safe_mode = False
+    try:
+        why = run_window()
+        if why:
+            is_safe_mode = True
+            print('{"kind": "safe_mode", "text": "%s: the application is not started; a reset starts it"}' % why)
+    except KeyboardInterrupt:
         is_safe_mode = True
-        print('{"kind": "safe_mode", "text": "%s: the application is not started; a reset starts it"}' % why)
-except KeyboardInterrupt:
-    is_safe_mode = True
-except Exception as error:
-    print('{"kind": "warning", "text": "boot.py: %s"}' % type(error).__name__)
-for name in (
-    "read_json", "read_board", "is_usable", "Light", "is_pressed_in_window", "is_packet_waiting", "run_window",
-):  # fmt: skip
-    globals().pop(name, None)  # their room belongs to the application
-gc.collect()
+    except Exception as error:
+        print('{"kind": "warning", "text": "boot.py: %s"}' % type(error).__name__)
+    for name in (
+        "read_json", "read_board", "is_usable", "Light", "Host", "Nobody", "wait_in_window", "run_window",
+        "open_window",
+    ):  # fmt: skip
+        globals().pop(name, None)
+    gc.collect()
+
+
+if sys.platform in DESKTOPS or tuple(sys.implementation.version[:3]) < USB_AFTER_BOOT:
+    open_window()

@@ -157,6 +157,8 @@ def show(error):
         traceback.print_exception(type(error), error, error.__traceback__)
 
 
+if "open_window" in globals():  # boot.py has left it to us
+    open_window()  # noqa: F821
 if globals().get("is_safe_mode"):  # boot.py says so
     exit_code = 0
 else:

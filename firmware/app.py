@@ -80,6 +80,7 @@ class Speaker:
         import machine
         import network
 
+        power.full_speed(machine)
         self.config = config
         self.ports = ports
         self.exit_code = errors.EXIT_OK

@@ -3,7 +3,10 @@
 A collection stops everything, for tens of milliseconds where the heap lies in PSRAM. MicroPython begins one by itself
 when the heap is used up, in the middle of whatever happens then. Sound allocates next to nothing, messages a few KB a
 turn: so it is done whenever the speaker comes to rest, and in a pause of a conversation that never rests (free talk)
-once the heap runs low. No threshold is set, because a threshold knows nothing of sound.
+once much garbage has come together. No threshold is set, because a threshold knows nothing of sound.
+
+How much room is left does not tell when the heap is used up: mem_free() of the ESP32 port counts what the heap may grow
+by (megabytes with PSRAM), and the port collects before it lets it grow (py/gc.c).
 """
 
 import gc
@@ -12,6 +15,7 @@ from . import trace as tr
 from .compat import const, mem_free_bytes, ticks_diff
 
 _LOW_SHARE = const(4)  # low is less than one in so many bytes free
+_GARBAGE_SHARE = const(8)  # much is one in so many of the bytes that were in use after the last collection
 
 
 class Collector:
@@ -19,19 +23,29 @@ class Collector:
         self.longest_ms = 0
         self._ports = ports
         self._trace = trace
-        self._low_bytes = (mem_free_bytes() + gc.mem_alloc()) // _LOW_SHARE if hasattr(gc, "mem_alloc") else 0
+        self._low_bytes = (mem_free_bytes() + _used_bytes()) // _LOW_SHARE
+        self._kept_bytes = _used_bytes()
 
     def collect(self):
         """Now. The pause goes into the trace."""
         before_ms = self._ports.ticks_ms()
         gc.collect()
+        self._kept_bytes = _used_bytes()
         ms = ticks_diff(self._ports.ticks_ms(), before_ms)
         self.longest_ms = max(self.longest_ms, ms)
         self._trace.add(tr.GC, ms)
 
     def collect_if_low(self):
-        """Now, if less than a quarter of the heap is free. True when it was done. (Never on CPython.)"""
-        if mem_free_bytes() >= self._low_bytes or not self._low_bytes:
+        """Now, if there is much garbage or less than a quarter of the heap is free. True when it was done. (Never on
+        CPython.)
+        """
+        garbage_bytes = _used_bytes() - self._kept_bytes
+        if garbage_bytes <= self._kept_bytes // _GARBAGE_SHARE and mem_free_bytes() >= self._low_bytes:
             return False
         self.collect()
         return True
+
+
+def _used_bytes():
+    """Of the heap, garbage included; 0 on CPython."""
+    return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0

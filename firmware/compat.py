@@ -329,12 +329,16 @@ if IS_MICROPYTHON:
         io.close()
 
     def check_connected(io):
-        """After the first writable(): OSError when the connection failed. Some ports say so only at the first write."""
+        """After the first writable(): OSError when the connection failed."""
         poll = select.poll()
-        poll.register(io, select.POLLOUT)
+        poll.register(io, select.POLLOUT | select.POLLHUP)  # the ESP32 port tells of a failure only who asks for it
         for _, flags in poll.poll(0):
             if flags & (select.POLLERR | select.POLLHUP):
-                io.read(1)
+                try:
+                    io.readinto(bytearray(1))
+                except OSError as error:
+                    if error.errno != errno.ECONNRESET:  # as lwIP calls a refusal
+                        raise
                 raise OSError(errno.ECONNREFUSED)
 
     def wrap_tls(io, context, host):

@@ -1,7 +1,7 @@
 """Runs boot.py on a made-up chip: `boot_child.py BOOT.PY CHIP.JSON`, current folder: the disk. Prints what it did.
 
-CHIP.JSON: {"cause": reset cause, "levels": {pin: [[from step, level], ...]}, "ctrl_c_at": step or null,
-"typed": what waits on stdin after that Ctrl-C, a 0x03 in it interrupts, "platform": as which sys.platform}
+CHIP.JSON: {"cause": reset cause, "levels": {pin: [[from step, level], ...]}, "typed": [[at step, what a host sends]],
+"port": "usb" or "uart", "platform": as which sys.platform, "version": of MicroPython}
 """
 
 import json
@@ -45,29 +45,55 @@ class NeoPixel:
         done["colours"].append([done["steps"], self._colour])
 
 
+class Port:
+    """The serial port and its buffer. A byte that is to interrupt never gets there; native USB drops what was in there
+    before it (shared/tinyusb/mp_usbd_cdc.c), and is not there in boot.py from MicroPython 1.27 on.
+    """
+
+    interrupt = 3
+    waiting = b""
+    is_up = True
+
+    def arrive(self, text):
+        must_stop = False
+        for byte in [ord(char) for char in text] if self.is_up else ():
+            if byte == self.interrupt:
+                must_stop = True
+                if chip["port"] == "usb":
+                    self.waiting = b""
+            else:
+                self.waiting += bytes((byte,))
+        if must_stop:
+            raise KeyboardInterrupt
+
+    def read(self, n):
+        assert len(self.waiting) >= n, "a read blocks when nothing is there"
+        first, self.waiting = self.waiting[:n], self.waiting[n:]
+        return first
+
+
+port = Port()
+
+
 def sleep(seconds):
     assert 0 < seconds <= 0.02
     done["steps"] += 1
-    if done["steps"] == chip.get("ctrl_c_at"):
-        raise KeyboardInterrupt
+    for step, text in chip["typed"]:
+        if step == done["steps"]:
+            port.arrive(text)
 
 
 class Poll:
     def register(self, stream, flags):
-        pass
+        assert stream is chip_sys.stdin
 
     def poll(self, ms):
-        return [1] if chip["typed"] else []
+        assert ms == 0
+        return [1] if port.waiting else []
 
 
-class Typed:
-    """sys.stdin of the chip."""
-
-    def read(self, n):
-        first, chip["typed"] = chip["typed"][:n], chip["typed"][n:]
-        if first == "\x03":
-            raise KeyboardInterrupt
-        return first.encode()
+def kbd_intr(byte):
+    port.interrupt = byte
 
 
 machine = Module()
@@ -86,16 +112,29 @@ for name in ("path", "modules"):
     setattr(chip_sys, name, getattr(sys, name))
 chip_sys.platform = chip["platform"]
 chip_sys.stdin = Module()
-chip_sys.stdin.buffer = Typed()
-for name, module in (("machine", machine), ("neopixel", neopixel), ("time", time), ("select", select)):
+chip_sys.stdin.buffer = port
+chip_sys.implementation = Module()
+chip_sys.implementation.version = tuple(chip["version"])
+micropython = Module()
+micropython.kbd_intr = kbd_intr
+for name, module in (
+    ("machine", machine), ("neopixel", neopixel), ("time", time), ("select", select), ("micropython", micropython),
+):  # fmt: skip
     sys.modules[name] = module
 path_before = list(sys.path)
 with open(boot_path) as file:
     source = file.read()
 names = {"__name__": "__main__"}
 sys.modules["sys"] = chip_sys
+port.is_up = chip["port"] == "uart" or chip_sys.implementation.version < (1, 27, 0)
 exec(source, names)
+port.is_up = True
+done["is_left_to_main"] = "open_window" in names
+if done["is_left_to_main"]:
+    names["open_window"]()
 sys.modules["sys"] = sys
+done["interrupt"] = port.interrupt
+done["waiting"] = port.waiting.decode()
 done["is_safe_mode"] = names["is_safe_mode"]
 done["has_left_path"] = sys.path == path_before and not [name for name in sys.modules if name.startswith("boards")]
 print(json.dumps(done))

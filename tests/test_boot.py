@@ -37,9 +37,10 @@ class Chip:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def boot(self, cause=POWER_ON, levels=None, ctrl_c_at=None, typed="", platform="esp32"):
+    def boot(self, cause=POWER_ON, levels=None, typed=(), port="usb", platform="esp32", version=(1, 26, 1)):
         """What boot_child.py tells, and "said": the lines that boot.py printed."""
-        chip = {"cause": cause, "levels": levels or {}, "ctrl_c_at": ctrl_c_at, "typed": typed, "platform": platform}
+        chip = {"cause": cause, "levels": levels or {}, "typed": typed, "port": port, "platform": platform}
+        chip["version"] = version
         self._settings.write_text(json.dumps(chip))
         command = [*self._interpreter, CHILD, BOOT, str(self._settings)]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=20)
@@ -48,6 +49,7 @@ class Chip:
         told = json.loads(told)
         told["said"] = [json.loads(line) for line in said]
         assert told["has_left_path"], "the application finds the modules and the path as they were"
+        assert told["interrupt"] == 3, "from here on Ctrl-C is an exception again"
         return told
 
 
@@ -94,15 +96,40 @@ def test_a_button_that_is_stuck_and_one_that_bounces_are_no_press(chip):
     assert chip.boot(levels={"0": [[0, 0], [50, 1], [60, 0]]})["is_safe_mode"], "held at the start, let go, pressed"
 
 
-def test_ctrl_c_ends_at_the_repl(chip):
-    told = chip.boot(ctrl_c_at=30)
+@pytest.mark.parametrize("version", [(1, 24, 0), (1, 27, 0, "")])
+@pytest.mark.parametrize("port", ["usb", "uart"])
+def test_ctrl_c_ends_at_the_repl(chip, port, version):
+    told = chip.boot(typed=[[30, "\x03\x01"]], port=port, version=version)
     assert told["is_safe_mode"] and told["steps"] == 30 and "Ctrl-C" in told["said"][0]["text"]
+    assert told["waiting"] == "\x01", "what follows is the REPL's"
 
 
-@pytest.mark.parametrize("packet", ["IMPROV\x01\x02\x02\x00\x65\n", "IMPROV\x01\x02\x03\x00\x66\n"])
-def test_a_packet_of_improv_is_no_ctrl_c(chip, packet):
-    told = chip.boot(ctrl_c_at=30, typed=packet)
+def test_native_usb_that_starts_behind_boot_has_its_window_in_main(chip):
+    assert chip.boot(version=(1, 27, 0))["is_left_to_main"]
+    assert not chip.boot(version=(1, 26, 1))["is_left_to_main"]
+    assert not chip.boot(version=(1, 27, 0), platform="linux")["is_left_to_main"]
+
+
+def test_a_desktop_interrupts_by_an_exception_and_its_stdin_is_left_alone(chip):
+    told = chip.boot(typed=[[10, "abc"], [30, "\x03"]], port="uart", platform="linux")
+    assert told["is_safe_mode"] and told["steps"] == 30 and told["waiting"] == "abc"
+
+
+PACKETS = {
+    "state": "IMPROV\x01\x03\x02\x02\x00\xe5\n",
+    "device": "IMPROV\x01\x03\x02\x03\x00\xe6\n",  # asked for by the number 3
+    "three letters": "IMPROV\x01\x03\x06\x01\x03\x03abc\x0f\n",
+}
+
+
+@pytest.mark.parametrize("port", ["usb", "uart"])
+@pytest.mark.parametrize("name", PACKETS)
+def test_a_packet_of_improv_is_no_ctrl_c(chip, name, port):
+    packet = PACKETS[name]
+    told = chip.boot(typed=[[20, packet], [30, packet[:5]], [32, packet[5:]]], port=port)
     assert not told["is_safe_mode"] and told["steps"] == STEPS, "whoever asks every second cannot hold the board here"
+    told = chip.boot(typed=[[20, packet], [40, "IM\x03"]], port=port)
+    assert told["is_safe_mode"] and told["steps"] == 40, "a person is still heard"
 
 
 @pytest.mark.parametrize("good, order", [("a", 5), ("b", 6), (None, 5)])

@@ -1,6 +1,6 @@
 """Storms: the same seed gives the same bytes, every plan holds, and what once broke stays mended."""
 
-
+import asyncio
 import json
 import os
 import subprocess
@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tools import ROOT, ToolError
-from tools.storm import cli, jobs, plans, shrink
+from tools.storm import cli, jobs, plans, run, shrink
 from tools.storm.loop import Clock, Loop, Stuck
 from tools.storm.run import Job
 
@@ -196,13 +196,50 @@ def test_every_plan_is_listed(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--plan", "snow"], ["--faults", "snow@5"], ["--minutes", "0.2"], ["--hours", "0"]]
+    "arguments", [["--plan", "snow"], ["--faults", "snow@5"], ["--minutes", "0.2"], ["--hours", "0"], ["--tick-ms", "-1"]]
 )
 def test_a_wrong_command_line_says_what_is_wrong(arguments):
     with pytest.raises(ToolError):
         cli.run_cli(arguments)
 
 
+
+
+# The chip
+
+
+def test_the_speaker_runs_at_full_speed_whatever_the_image_starts_with():
+    import machine
+
+    machine.freq(160_000_000)
+    run.Run(Job(1, "calm", 1.0))
+    assert machine.freq() == 240_000_000
+
+
+def test_a_loop_with_nothing_to_do_looks_around_at_the_ticks_only():
+    clock = Clock()
+    loop = Loop(clock)
+    loop.tick_us = 10_000
+    seen = []
+
+    async def main():
+        for ms in (4, 10, 13, 0, 20):
+            await loop.sleep_ms(ms)
+            seen.append(clock.now_ms)
+        arrived = asyncio.Event()
+        clock.after_ms(3, arrived.set)
+        await arrived.wait()
+        seen.append(clock.now_ms)
+
+    loop.run_until_complete(main())
+    assert seen == [10, 20, 40, 40, 60, 70], "a packet that arrives waits as well"
+
+
+def test_a_run_with_ticks_is_replayed_with_them():
+    job = Job(1, "calm", 1.0, tick_ms=10)
+    assert "--tick-ms" not in job.command(), "as the command line has it"
+    assert job.command().endswith("--minutes 1 --plan calm") and "--tick-ms 0 " in Job(1, "calm", 1.0).command()
+    assert clean(job).counts["answered"] > 3
 
 
 # Thousands of turns

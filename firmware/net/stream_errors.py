@@ -28,10 +28,12 @@ _ERRNO_TEXTS = {
     "ENETUNREACH": "no way to %s: this device has no network, or the router no internet",
     "ETIMEDOUT": "%s does not answer: check the router's way to the internet",
     "ENOMEM": "not enough memory for a connection to %s: close others, or shorten the buffers",
+    "ENOBUFS": "not enough memory for a connection to %s: close others, or shorten the buffers",
     "ENFILE": "too many open connections to open one to %s",
     "EADDRNOTAVAIL": "%s has an address that cannot be reached from here: check cloud_url",
 }
-_ERRNOS = {"EPIPE": 32, "ENETUNREACH": 101}  # Linux; where the errno module lacks the name
+# Where the errno module lacks the name: the first two are the same on an ESP32, whose lwIP knows no others of these.
+_ERRNOS = {"EPIPE": 32, "ENFILE": 23, "ENETUNREACH": 101, "EADDRNOTAVAIL": 99}
 
 
 def link_error(error, host):

@@ -4,6 +4,8 @@ What status() of the ESP32 port shows (ports/esp32/network_wlan.c) decides how i
 
 - It keeps the reason of the last failure while the driver tries again, and even into the next connect(). So a reason
   is believed only when it has stood for _VERDICT_MS of this attempt, or when the time is over.
+- Once the station was told to leave, it is "idle" until the next failure or success, also while it joins again. So
+  whether there is something to end is not asked of it.
 - Reasons other than "not found" and "wrong password" hide behind "connecting" while the driver may retry for ever. So
   the number of its retries is limited, and the retrying is left to the connection's own policy.
 """
@@ -57,6 +59,7 @@ class Wifi:
         self._ports = ports
         self._trace = trace
         self._ssid = None  # of the network that we brought up
+        self._is_joining = False  # or in a network: connect() is in force
         self._user = 0  # counts who has had the radio: up() and leave() take it from the one before
 
     @property
@@ -95,13 +98,16 @@ class Wifi:
 
     def scan(self):
         """[(ssid, rssi_dbm, is_open)] of the networks in the air, the strongest first, each name once; hidden ones and
-        names that are no UTF-8 are left out. BLOCKS the loop for some seconds. LinkError when the radio refuses.
+        names that are no UTF-8 are left out. BLOCKS the loop for some seconds. LinkError when the radio refuses; the
+        port says so by an empty list while it joins a network.
         """
         try:
             self._wlan.active(True)
             found = self._wlan.scan()
         except OSError as error:
-            raise LinkError("no scan now (%s): the radio is connecting, try again" % error, errors.WIFI)
+            raise LinkError("no scan now (%s): try again" % error, errors.WIFI)
+        if not found and self._is_joining and not self.is_up:
+            raise LinkError("no scan now: the radio is connecting, try again", errors.WIFI)
         best = {}
         for entry in found:
             try:
@@ -131,6 +137,7 @@ class Wifi:
         self._set(reconnects=_DRIVER_RETRIES)
         if self._disconnect():
             await self._ports.sleep_ms(_SETTLE_MS)
+        self._is_joining = True
         try:
             self._connect(ssid, password)
         except OSError:
@@ -156,10 +163,9 @@ class Wifi:
             pass
 
     def _disconnect(self):
-        """False when there was nothing to end."""
+        """False when the radio is off."""
+        self._is_joining = False
         try:
-            if self._wlan.status() == _IDLE:
-                return False
             self._wlan.disconnect()
         except OSError:
             return False

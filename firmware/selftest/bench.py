@@ -35,6 +35,7 @@ class Bench:
         self.board_name = ""
         self._mic = self._speaker = None
         self._wlan = None
+        power.full_speed(machine)
         try:
             self.config = settings.load(path)
         except errors.PipitError as error:

@@ -128,6 +128,7 @@ async def frames(bench):
 
     up_us, down_us = load.frame_costs_us(bench.ports, _FRAMES, _ROUNDS)
     bench.figures["kernels"] = kernels.IMPLEMENTATION
+    bench.figures["cpu_mhz"] = bench.machine.freq() // 1_000_000
     bench.figures["uplink_us_per_frame"] = up_us
     bench.figures["player_us_per_frame"] = down_us
     if up_us + down_us > _FRAME_LIMIT_US:

@@ -37,3 +37,21 @@ def test_a_pause_is_used_only_when_the_heap_runs_low():
         gc.enable()
     assert notes.count == 1
     assert not collector.collect_if_low()
+
+
+def test_a_pause_is_used_when_much_garbage_has_come_together_however_much_the_heap_may_grow():
+    gc.collect()
+    collector, notes = collector_and_trace()
+    if not IS_MICROPYTHON:
+        return
+    gc.disable()
+    try:
+        bytearray(gc.mem_alloc() // 32)
+        assert not collector.collect_if_low(), "little is left alone"
+        bytearray(gc.mem_alloc() // 7)
+        assert gc.mem_free() > gc.mem_alloc(), "the heap is far from low"
+        assert collector.collect_if_low()
+    finally:
+        gc.enable()
+    assert notes.count == 1
+    assert not collector.collect_if_low()

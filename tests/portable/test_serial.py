@@ -12,7 +12,7 @@ from check import raises, stepped
 
 import improv
 from firmware import config_edit, errors, report
-from firmware.compat import sleep_ms
+from firmware.compat import sleep_ms, ticks_diff
 from firmware.errors import ConfigError, LinkError
 from firmware.serial import desk, errands, reader
 
@@ -181,6 +181,62 @@ async def test_a_command_is_answered_with_its_id():
         (reply,) = await bench.ask({"do": "status", "id": 8.5})
         assert reply["state"] == "idle" and reply["id"] == 8.5
         assert bench.desks == 1, "made at the first line, and kept"
+
+
+class UART(Port):
+    """An ESP32's at 115 200 baud without flow control: what nobody has read when 259 bytes wait is lost."""
+
+    def __init__(self):
+        Port.__init__(self)
+        self.lost_bytes = 0
+        self._coming = b""
+        self._come = 0
+        self._since_ms = 0
+
+    def send(self, data):
+        self._coming = data
+        self._come = 0
+        self._since_ms = check.now_ms()
+
+    def read(self):
+        come = min(len(self._coming), ticks_diff(check.now_ms(), self._since_ms) * 1152 // 100)
+        for at in range(self._come, come):
+            if len(self.incoming) < 259:
+                self.incoming.append(self._coming[at])
+            else:
+                self.lost_bytes += 1
+        self._come = come
+        return Port.read(self)
+
+
+async def sleep_to_a_tick(ms):
+    """asyncio's sleep_ms on the ESP32 port: it ends with one of FreeRTOS' ticks, each 10 ms."""
+    due_ms = check.now_ms() + ms if ms else 0
+    await sleep_ms(due_ms + -due_ms % 10 - check.now_ms() if ms else 0)
+
+
+@stepped()
+async def test_a_uart_loses_nothing_of_a_long_line_in_pieces():
+    lines = []
+    uart = UART()
+    ports = check.ports()
+    ports.sleep_ms = sleep_to_a_tick
+
+    class Lines:
+        def line(self, data):
+            lines.append(bytes(data))
+
+    task = asyncio.create_task(reader.Reader(uart, ports, Lines, None).run())
+    line = b"x" * 1999
+    for pause_ms in (3, 11, 17):  # as the host's console sends to a UART: 200 bytes, then 50 ms
+        await sleep_ms(1000 + pause_ms)
+        for at in range(0, 2000, 200):
+            uart.send((line + b"\n")[at : at + 200])
+            await sleep_ms(50)
+    uart.send(line[:800] + b"\n")  # without pauses, while it is being read
+    await sleep_ms(200)
+    assert uart.lost_bytes == 0 and [len(one) for one in lines] == [1999] * 3 + [800]
+    task.cancel()
 
 
 @stepped()

@@ -626,9 +626,16 @@ def test_the_memory_of_the_clock_lives_through_a_reset():
     assert machine.RTC().memory() == b"bc" and machine.reset_cause() == machine.WDT_RESET
 
 
+def new_station():
+    """The radio as after a start from power."""
+    network._states[0] = network._Station()
+    return network.WLAN(network.STA_IF)
+
+
 def test_wifi_takes_its_time_and_is_lost_and_found():
     w = new_world()
-    wlan = network.WLAN(network.STA_IF)
+    wlan = new_station()
+    assert wlan.status() == network.STAT_IDLE
     wlan.active(True)
     wlan.connect("home", "secret")
     assert wlan.status() == network.STAT_CONNECTING and not wlan.isconnected()
@@ -636,7 +643,7 @@ def test_wifi_takes_its_time_and_is_lost_and_found():
     assert wlan.isconnected() and wlan.status() == network.STAT_GOT_IP
     assert wlan.ifconfig()[0] != "0.0.0.0"
     w.wifi(False)
-    assert not wlan.isconnected() and wlan.status() == network.STAT_BEACON_TIMEOUT
+    assert not wlan.isconnected() and wlan.status() == network.STAT_CONNECTING, "it tries, the reason is hidden"
     w.clock.advance_ms(301)
     assert wlan.status() == network.STAT_NO_AP_FOUND
     w.wifi(True)
@@ -644,13 +651,39 @@ def test_wifi_takes_its_time_and_is_lost_and_found():
     assert wlan.isconnected()
     wlan.disconnect()
     assert wlan.status() == network.STAT_IDLE
+    wlan.connect("home", "secret")
+    assert wlan.status() == network.STAT_IDLE, "the reason of an earlier end is forgotten with an address only"
+    with raises(OSError):
+        wlan.connect("other", "secret")  # not while it joins
+    assert wlan.scan() == [], "nor does it hear anything"
+    w.clock.advance_ms(301)
+    assert wlan.status() == network.STAT_GOT_IP
+    wlan.active(False)
+
+
+def test_a_station_gives_up_after_its_retries():
+    w = new_world(ssid="home")
+    wlan = new_station()
+    wlan.active(True)
+    wlan.config(reconnects=2)
+    wlan.connect("home", "secret")
+    w.clock.advance_ms(301)
+    assert wlan.isconnected()
+    w.wifi(False)
+    wlan.config(reconnects=0)
+    assert wlan.status() == network.STAT_BEACON_TIMEOUT, "nothing hides the reason once nothing is tried any more"
+    w.wifi(True)
+    w.clock.advance_ms(1000)
+    assert not wlan.isconnected()
+    wlan.connect("home", "secret")
+    w.clock.advance_ms(301)
+    assert wlan.isconnected()
     wlan.active(False)
 
 
 def test_wifi_says_why_not():
     w = new_world(ssid="home", password="right")
-    wlan = network.WLAN(network.STA_IF)
-    wlan.active(False)
+    wlan = new_station()
     with raises(OSError):
         wlan.connect("home", "right")
     wlan.active(True)
@@ -659,6 +692,7 @@ def test_wifi_says_why_not():
         ("away", "right", network.STAT_NO_AP_FOUND),
         ("home", "right", network.STAT_GOT_IP),
     ):
+        wlan.disconnect()
         wlan.connect(ssid, key)
         w.clock.advance_ms(301)
         assert wlan.status() == status, ssid
@@ -667,7 +701,7 @@ def test_wifi_says_why_not():
 
 def test_a_network_may_give_no_address():
     w = new_world(has_dhcp=False)
-    wlan = network.WLAN(network.STA_IF)
+    wlan = new_station()
     wlan.active(True)
     with raises(OSError):
         wlan.status("rssi")
@@ -683,7 +717,7 @@ def test_a_network_may_give_no_address():
 
 def test_a_scan_hears_the_access_point_and_the_neighbours():
     w = new_world(ssid="home", networks=[["café", -80, True]])
-    wlan = network.WLAN(network.STA_IF)
+    wlan = new_station()
     with raises(OSError):
         wlan.scan()
     wlan.active(True)

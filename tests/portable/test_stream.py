@@ -245,3 +245,39 @@ def test_an_unknown_host():
     with raises(LinkError, "no address for no such host") as caught:
         stream.resolve("no such host", 443)
     assert caught.error.kind == "dns"
+
+
+def test_an_esp32_socket_that_was_refused_is_known_before_anything_is_written():
+    """It shows POLLHUP only to who asks for it, and lwIP calls a refusal a reset (ports/esp32/modsocket.c)."""
+    if not compat.IS_MICROPYTHON:
+        return
+    import errno
+    import io
+
+    class Socket(io.IOBase):
+        failure = 0
+
+        def ioctl(self, request, flags):
+            hup = 0x10 if self.failure else 0
+            return flags & (0x04 | hup) if request == 3 else -1
+
+        def readinto(self, buf):
+            raise OSError(self.failure)
+
+    sock = Socket()
+    compat.check_connected(sock)
+    for failure, told in ((errno.ECONNRESET, errno.ECONNREFUSED), (errno.ECONNABORTED, errno.ECONNABORTED)):
+        sock.failure = failure
+        caught = raises(OSError)
+        with caught:
+            compat.check_connected(sock)
+        assert caught.error.errno == told, (failure, caught.error)
+
+
+def test_a_chip_without_free_sockets_says_so():
+    from firmware.net import stream_errors
+
+    for number in (23, 105):  # ENFILE, ENOBUFS: of lwIP as of Linux
+        error = stream_errors.link_error(OSError(number, ""), "the.peer")
+        assert error.kind == "connect" and error.errno == number and "connection" in error.text, error.text
+        assert "failed" not in error.text, error.text

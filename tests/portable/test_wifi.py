@@ -68,9 +68,8 @@ class WLAN:
         return ("192.168.4.2", "", "", "")
 
     def scan(self):
-        if self.is_wanted and not self._is_connected:
-            raise OSError("Wifi Internal Error")  # ESP-IDF: no scan while the station connects
-        return self.found
+        # The driver refuses while the station joins, and the port makes an empty list of that.
+        return [] if self.is_wanted and not self._is_connected else self.found
 
     def drop(self):
         """The access point goes away; the driver looks for it again."""
@@ -137,14 +136,14 @@ def bring_up(wlan, ssid="home", password=PASSWORD, timeout_ms=15000):
 def test_the_network_comes_up():
     wlan = WLAN([0])
     took_ms, error = bring_up(wlan)
-    assert error is None and 1500 <= took_ms <= 1550
-    assert wlan.calls == ["active True", ("connect", "home", PASSWORD)]
+    assert error is None and 1600 <= took_ms <= 1650, took_ms
+    assert wlan.calls == ["active True", "disconnect", ("connect", "home", PASSWORD)]
     assert wlan.settings["pm"] == 0, "power saving delays every packet"
 
 
 def test_a_first_failure_is_forgiven():
     took_ms, error = bring_up(WLAN([202, 0]))
-    assert error is None and 3000 <= took_ms <= 3050
+    assert error is None and 3100 <= took_ms <= 3150
 
 
 def test_the_reason_of_an_earlier_attempt_is_not_believed():
@@ -182,6 +181,14 @@ def test_a_reason_that_hides_while_the_driver_retries_is_found():
 def test_no_address():
     took_ms, error = bring_up(WLAN(["no lease"]))
     assert error.kind == "address" and "no address" in error.text and "DHCP" in error.text and 15000 <= took_ms <= 15100
+
+
+def test_a_station_that_was_told_to_leave_is_left_again_though_it_calls_itself_idle():
+    for tries in (["no lease"], [0]):
+        wlan = WLAN(tries, try_ms=9000)
+        wlan.reason = 8  # of an earlier disconnect(); the driver forgets it with the next failure or success only
+        _, error = bring_up(wlan, timeout_ms=3000)  # asserts that nothing goes on behind our back
+        assert error is not None and wlan.calls[-1] == "disconnect"
 
 
 def test_nothing_happens_in_time():
@@ -265,7 +272,7 @@ def test_a_stuck_driver_is_restarted_once():
     wlan = WLAN([0])
     wlan.refusals = 1
     _, error = bring_up(wlan)
-    assert error is None and wlan.calls[2:4] == ["active False", "active True"]
+    assert error is None and wlan.calls[3:5] == ["active False", "active True"]
     wlan = WLAN([0])
     wlan.refusals = 2
     took_ms, error = bring_up(wlan)
@@ -314,9 +321,33 @@ def test_a_scan_is_told_as_a_person_wants_it():
     wifi = Wifi(wlan, check.ports(), Trace(now_ms))
     assert wifi.scan() == [("home", -40, False), ("caf\xe9", -60, True), ("weak", -90, False)]
     assert wlan.is_active
-    wlan.is_wanted = True
-    with check.raises(LinkError, "try again"):
-        wifi.scan()
+    wlan.found = []
+    assert wifi.scan() == [], "there may be none"
+
+
+def test_a_scan_while_the_station_joins_says_so():
+    async def main():
+        wlan = WLAN([0], try_ms=9000)
+        wlan.found = [(b"home", b"", 6, -40, 3, False)]
+        wifi = Wifi(wlan, check.ports(), Trace(now_ms))
+        task = asyncio.create_task(wifi.up("home", PASSWORD, 15000))
+        await check.compat.sleep_ms(1000)
+        with check.raises(LinkError, "try again"):
+            wifi.scan()
+        wifi.leave()
+        assert wifi.scan() == [("home", -40, False)], "left, it listens"
+        task.cancel()
+
+    run_stepped(main)
+
+
+def test_a_radio_that_does_not_scan_says_why():
+    class Off(WLAN):
+        def scan(self):
+            raise OSError("STA must be active")
+
+    with check.raises(LinkError, "STA must be active"):
+        Wifi(Off([0]), check.ports(), Trace(now_ms)).scan()
 
 
 def test_details_are_those_of_the_network_that_is_up():

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tools import ToolError
 from tools.storm import jobs, plans, shrink
-from tools.storm.run import Job
+from tools.storm.run import ESP32_TICK_MS
 from tools.timeline import page
 
 _ABOUT = """\
@@ -75,6 +75,8 @@ def _parser():
     parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of one run (default 10)")
     parser.add_argument("--plan", default="all", metavar="NAME", help="which faults; several with + (default all)")
     parser.add_argument("--faults", metavar="TEXT", help="exactly these faults, as a failure prints them")
+    parser.add_argument("--tick-ms", type=int, default=ESP32_TICK_MS, metavar="MS", help="a loop with nothing to do looks "
+                        "around so often (default %d, as on an ESP32); 0: at once" % ESP32_TICK_MS)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: cores)")
     parser.add_argument("--report", metavar="FILE.html", help="write a page with time lines and figures")
     parser.add_argument("--no-shrink", action="store_true", help="do not look for the smallest plan that still fails")
@@ -91,17 +93,18 @@ def _check(args):
         raise ToolError("--minutes: a run needs at least 1, because the last fault ends 45 s before its end")
     if args.turns is not None and (args.turns < LEAST_TURNS or args.faults or args.plan != "all"):
         raise ToolError("--turns: at least %d, and without --plan and --faults" % LEAST_TURNS)
+    if args.tick_ms < 0:
+        raise ToolError("--tick-ms: 0 or more")
     if args.hours <= 0 or args.jobs < 1 or args.runs is not None and args.runs < 1:
         raise ToolError("--hours, --runs and --jobs must be more than nothing")
 
 
 def _jobs(args):
     if args.turns:
-        return [jobs.turns_job(args.seed + i, args.turns) for i in range(args.runs or 1)]
+        return [jobs.turns_job(args.seed + i, args.turns, args.tick_ms) for i in range(args.runs or 1)]
     runs = args.runs or max(1, round(args.hours * 60 / args.minutes))
-    if args.faults:
-        return [Job(args.seed + i, args.plan, args.minutes, parse_faults(args.faults)) for i in range(runs)]
-    return jobs.series(args.seed, args.plan, args.minutes, runs)
+    faults = parse_faults(args.faults) if args.faults else None
+    return jobs.series(args.seed, args.plan, args.minutes, runs, faults, args.tick_ms)
 
 
 def parse_faults(text):

@@ -92,9 +92,9 @@ def _latencies(run):
     return found
 
 
-def series(seed, plan, minutes, runs):
+def series(seed, plan, minutes, runs, faults=None, tick_ms=0):
     """The jobs of a storm: seed, seed + 1, ..."""
-    return [Job(seed + i, plan, minutes) for i in range(runs)]
+    return [Job(seed + i, plan, minutes, faults, tick_ms=tick_ms) for i in range(runs)]
 
 
 def duplex_job(seed):
@@ -105,11 +105,11 @@ def duplex_job(seed):
     return Job(seed, "calm", DUPLEX_MINUTES, [], settings, answer_ms=(50_000, 58_000), is_patient=True)
 
 
-def turns_job(seed, turns):
+def turns_job(seed, turns, tick_ms=0):
     """So many short turns of one speaker, with a new connection now and then: does anything grow?"""
     settings = {"mode": "ptt_hold", "board": "sim", "uplink_codec": "g711a", "downlink_codec": "g711a",
                 "downlink_hz": 8000, "pacing_frames": 17, "pacing_frame_ms": 60, "prebuffer_ms": 60}  # fmt: skip
-    return Job(seed, "calm", 1 + turns * _MINUTES_PER_TURN, [], settings, (200, 400), turns=turns)
+    return Job(seed, "calm", 1 + turns * _MINUTES_PER_TURN, [], settings, (200, 400), turns=turns, tick_ms=tick_ms)
 
 
 def play_all(jobs, processes, on_outcome, kept=0):

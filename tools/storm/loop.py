@@ -65,12 +65,15 @@ class Clock(SteppedClock):
 
 
 class Loop(asyncio.BaseEventLoop):
-    """step_us: what each step of a task costs in stepped time; 0 is an infinitely fast processor."""
+    """step_us: what each step of a task costs in stepped time; 0 is an infinitely fast processor.
+    tick_us: a loop with nothing to do looks around only so often, for its timers and sockets alike.
+    """
 
     def __init__(self, clock):
         super().__init__()
         self.clock = clock
         self.step_us = 0
+        self.tick_us = 1
         self.pause_us = 0  # the thread stands still for so long before its next step (a collection of the heap)
         self.died = []  # exceptions that nobody asked for
         self._ready = deque()
@@ -125,6 +128,7 @@ class Loop(asyncio.BaseEventLoop):
                 heapq.heappop(timers)
             if not clock.run_until(timers[0][0] if timers else None, ready) and not ready:
                 raise Stuck("at %d ms nothing is left that could wake a task" % clock.now_ms)
+            clock.run_until(-(-clock._now_us // self.tick_us) * self.tick_us, None)
         if self.pause_us:
             pause_us, self.pause_us = self.pause_us, 0
             clock.sleep_us(pause_us)

@@ -40,6 +40,10 @@ _PACINGS = (
 )  # fmt: skip
 
 
+# The ESP32 port waits for FreeRTOS, which ticks 100 times a second (mpconfigport.h, MICROPY_EVENT_POLL_HOOK).
+ESP32_TICK_MS = 10
+
+
 class Job:
     """What a run is made from.
 
@@ -48,13 +52,16 @@ class Job:
     answer_ms   (least, most) length of an answer, None: as the stage has it
     is_patient  nobody interrupts
     turns       the run is over after so many short ones; 0: after `minutes`
+    tick_ms     a loop with nothing to do looks around only so often; 0: at once
     """
 
     def __init__(
-        self, seed, plan="all", minutes=5.0, faults=None, settings=None, answer_ms=None, is_patient=False, turns=0
-    ):
+        self, seed, plan="all", minutes=5.0, faults=None, settings=None, answer_ms=None, is_patient=False, turns=0,
+        tick_ms=0,
+    ):  # fmt: skip
         self.seed = seed
         self.turns = turns
+        self.tick_ms = tick_ms
         self.plan = plan
         self.minutes = minutes
         self.is_drawn = faults is None
@@ -66,8 +73,13 @@ class Job:
     def command(self):
         """One line that runs it again."""
         if self.turns:
-            return "python -m tools storm --seed %d --turns %d" % (self.seed, self.turns)
-        text = "python -m tools storm --seed %d --runs 1 --minutes %g" % (self.seed, round(self.minutes, 4))
+            text = "python -m tools storm --seed %d --turns %d" % (self.seed, self.turns)
+        else:
+            text = "python -m tools storm --seed %d --runs 1 --minutes %g" % (self.seed, round(self.minutes, 4))
+        if self.tick_ms != ESP32_TICK_MS:
+            text += " --tick-ms %d" % self.tick_ms
+        if self.turns:
+            return text
         if self.is_drawn:
             return "%s --plan %s" % (text, self.plan)
         return '%s --faults "%s"' % (text, " ".join(fault.written() for fault in self.faults))
@@ -107,6 +119,7 @@ class Run:
         self.rng = random.Random("run %d" % job.seed)
         self.clock = Clock()
         self.loop = Loop(self.clock)
+        self.loop.tick_us = 1000 * job.tick_ms or 1
         self.knobs = Knobs()
         self.turn = self.knobs.turn
         self.settings = draw_settings(self.rng)

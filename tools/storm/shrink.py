@@ -36,7 +36,8 @@ class _Shrinker:
         if time.monotonic() > self._until_s:
             return False
         old = self._best.job
-        job = Job(old.seed, old.plan, minutes or old.minutes, faults, old.settings, old.answer_ms, old.is_patient)
+        job = Job(old.seed, old.plan, minutes or old.minutes, faults, old.settings, old.answer_ms, old.is_patient,
+                  tick_ms=old.tick_ms)  # fmt: skip
         self._on_try("%d faults, %.1f minutes" % (len(faults), job.minutes))
         outcome = self._play(job)
         is_same = outcome.violation is not None and outcome.violation[1] == self._best.violation[1]

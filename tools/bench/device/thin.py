@@ -120,6 +120,10 @@ def _tone():
     return data
 
 
+def freq():
+    return 240_000_000
+
+
 def unique_id():
     return b"\x02\x50\x69\x70\x69\x74"
 
@@ -168,7 +172,7 @@ class _Module:
 
 
 _NAMES = {
-    "machine": {"Pin": Pin, "I2S": I2S, "unique_id": unique_id},
+    "machine": {"Pin": Pin, "I2S": I2S, "unique_id": unique_id, "freq": freq},
     "network": {"WLAN": WLAN, "STA_IF": 0},
     "neopixel": {"NeoPixel": NeoPixel},
 }

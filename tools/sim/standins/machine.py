@@ -56,10 +56,17 @@ def unique_id():
     return b"\x02\x50\x69\x70\x69\x74"
 
 
+_freq_hz = 160_000_000  # as the plain image for an ESP32-S3 starts
+
+
 def freq(hz=None):
-    if hz is not None and hz not in (80_000_000, 160_000_000, 240_000_000):
-        raise ValueError("frequency must be 80MHz, 160Mhz or 240MHz")
-    return 240_000_000 if hz is None else None
+    global _freq_hz
+    if hz is None:
+        return _freq_hz
+    if hz not in (20_000_000, 40_000_000, 80_000_000, 160_000_000, 240_000_000):
+        raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
+    _freq_hz = hz
+    return None
 
 
 def idle():

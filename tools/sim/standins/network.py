@@ -1,7 +1,9 @@
 """Stand-in for the ESP32 port's `network`: a station that takes its time, and an access point that may vanish.
 
-The results and status codes are those of ports/esp32/network_wlan.c: while connect() is in force the station tries
-again and again, and status() shows the reason of the latest failure.
+The results and status codes are those of ports/esp32/network_wlan.c. While connect() is in force the station tries again
+and again, `reconnects` times at the most. status() forgets the reason of a failure only when there is an address: it
+shows that of an earlier attempt too, calls a station idle that was told to leave and joins again, and hides all reasons
+but a few while the station may still try. While it joins it takes no other network and hears nothing in a scan.
 """
 
 from simworld import world
@@ -18,7 +20,10 @@ STAT_WRONG_PASSWORD = 202
 STAT_ASSOC_FAIL = 203
 STAT_HANDSHAKE_TIMEOUT = 204
 
+_REASON_LEFT = 8
+_SHOWN_AT_ONCE = (STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD, 210, 211, 212)
 _ESP_ERR_WIFI_NOT_STARTED = 0x3002
+_ESP_ERR_WIFI_STATE = 0x3006
 _NAME = "pipit"
 _SCAN_US = 100_000  # the real one takes two seconds
 _LEASE = ("192.168.4.17", "255.255.255.0", "192.168.4.1", "192.168.4.1")
@@ -65,6 +70,8 @@ class WLAN:
         state = self._state
         if not state.is_active:
             raise OSError(-_ESP_ERR_WIFI_NOT_STARTED, "Wifi Not Started")
+        if ssid is not None and state.is_joining():
+            raise OSError(-_ESP_ERR_WIFI_STATE, "Wifi Internal State Error")
         if ssid is not None:
             state.ssid = ssid
         if key is not None:
@@ -72,6 +79,8 @@ class WLAN:
         state.begin()
 
     def disconnect(self):
+        if not self._state.is_active:
+            raise OSError(-_ESP_ERR_WIFI_NOT_STARTED, "Wifi Not Started")
         self._state.leave()
 
     def isconnected(self):
@@ -87,9 +96,13 @@ class WLAN:
         state = self._state
         if state.follow():
             return STAT_GOT_IP
-        if state.reason:
+        if state.reason in _SHOWN_AT_ONCE:
             return state.reason
-        return STAT_CONNECTING if state.is_wanted else STAT_IDLE
+        if state.reason == _REASON_LEFT:
+            return STAT_IDLE
+        if state.is_wanted and state.may_try():
+            return STAT_CONNECTING
+        return state.reason or STAT_IDLE
 
     def ifconfig(self, settings=None):
         return _LEASE if self._state.follow() else _NO_LEASE
@@ -97,6 +110,8 @@ class WLAN:
     def scan(self):
         if not self._state.is_active:
             raise OSError("STA must be active")
+        if self._state.is_joining():
+            return []
         w = world.current
         w.clock.sleep_us(_SCAN_US)
         found = [[w.ssid or "pipit-sim", -55, w.password == ""]] if w.is_wifi_up else []
@@ -128,7 +143,8 @@ class _Station:
     def __init__(self):
         self.is_active = False
         self.is_wanted = False  # connect() is in force
-        self.reason = 0  # of the latest failure, 0 after none
+        self.reason = 0  # of the latest failure, 0 after none and after success
+        self._failures = 0  # since connect()
         self.ssid = ""
         self.key = ""
         self.settings = {"pm": WLAN.PM_PERFORMANCE, "hostname": _NAME, "txpower": 20, "channel": 6, "reconnects": -1}
@@ -138,14 +154,21 @@ class _Station:
 
     def begin(self):
         self.is_wanted = True
-        self.reason = 0
+        self._failures = 0
         self._is_connected = False
         self._is_admitted = False
         self._tried_us = world.current.now_us()
 
+    def may_try(self):
+        return self.settings["reconnects"] < 0 or self._failures <= self.settings["reconnects"]
+
+    def is_joining(self):
+        return not self.follow() and self.is_active and self.is_wanted and self.may_try() and not self._is_admitted
+
     def leave(self):
+        if self.is_wanted:
+            self.reason = _REASON_LEFT
         self.is_wanted = False
-        self.reason = 0
         self._is_connected = False
         self._is_admitted = False
 
@@ -159,16 +182,25 @@ class _Station:
             if w.is_wifi_up:
                 return True
             self._is_connected = False
-            self.reason = STAT_BEACON_TIMEOUT
+            self._fail(STAT_BEACON_TIMEOUT)
             self._tried_us = w.now_us()
             return False
-        if w.now_us() - self._tried_us < 1000 * w.wifi_ms:
+        if not self.may_try() or w.now_us() - self._tried_us < 1000 * w.wifi_ms:
             return False
         self._tried_us = w.now_us()
-        self.reason = self._refusal(w)
-        self._is_admitted = not self.reason
-        self._is_connected = not self.reason and w.has_dhcp
+        reason = self._refusal(w)
+        if reason:
+            self._fail(reason)
+        self._is_admitted = not reason
+        self._is_connected = not reason and w.has_dhcp
+        if self._is_connected:
+            self.reason = 0
+            self._failures = 0
         return self._is_connected
+
+    def _fail(self, reason):
+        self.reason = reason
+        self._failures += 1
 
     def is_associated(self):
         """In the network, with an address or without."""

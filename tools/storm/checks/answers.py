@@ -198,13 +198,13 @@ class Answers(Check):
             for gain in self._gains:
                 at = _place(heard.samples(gain), run)
                 if at is not None:
-                    return self._switch(heard, at, first, rate_hz, run)
+                    return self._switch(heard, at, gain, first, rate_hz, run)
         if first * 1_000_000 // rate_hz > self._beep_until_us:
             self.violate("at %d ms %d samples were heard that belong to no answer"
                          % (first * 1000 // rate_hz, len(run)))
         return False
 
-    def _switch(self, heard, at, first, rate_hz, run):
+    def _switch(self, heard, at, gain, first, rate_hz, run):
         if self._is_too_late(heard, first * 1_000_000 // rate_hz):
             return False
         if at > heard.at:
@@ -212,7 +212,9 @@ class Answers(Check):
         elif at < heard.at:
             self.violate("%d samples of answer %d were heard twice" % (heard.at - at, heard.turn.number))
         self._now = heard
-        n = min(len(run), len(heard.samples(self._gains[0])) - at)
+        expected = heard.samples(gain)[at : at + len(run)]
+        others = numpy.flatnonzero(expected != run[: len(expected)])  # where yet another answer, or another gain, begins
+        n = int(others[0]) if len(others) else len(expected)
         heard.at = at + n
         if n < len(run):
             self._on_run(first + n, rate_hz, run[n:])
