@@ -132,8 +132,9 @@ class Speaker:
             on_error=self._on_speaker_error,
         )  # fmt: skip
         self._intake = intake.Intake(self.player, config.ring_full_wait_ms, ports)
+        queue_ms = config.uplink_queue_ms or config.queue_needed_ms()
         self.uplink = uplink.Uplink(
-            codec.uplink(config.uplink_codec), config.uplink_queue_ms, config.preroll_ms, self.trace, config.tail_ms,
+            codec.uplink(config.uplink_codec), queue_ms, config.preroll_ms, self.trace, config.tail_ms,
             on_end=lambda: self.session.post(events.UTTERANCE_END),
             on_overflow=lambda: self.session.post(events.OVERFLOW),
         )  # fmt: skip

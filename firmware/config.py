@@ -11,6 +11,9 @@ from .errors import ConfigError
 
 _FILE_MAX_BYTES = const(16_384)
 _JITTER_RESERVE_MS = const(1000)
+_RX_MIN_BYTES = const(4096)
+_RX_MAX_BYTES = const(16_384)
+_JSON_BYTES = const(256)  # around the sound of one piece of an answer
 
 
 class Config:
@@ -53,6 +56,19 @@ class Config:
             surplus_ms = (window_ms - 1000 * self.pacing_period_s) * self.answer_max_s // self.pacing_period_s
             need_ms = min(need_ms, surplus_ms + window_ms + _JITTER_RESERVE_MS)
         return need_ms * (self.downlink_bytes_per_s // 1000)
+
+    def queue_needed_ms(self):
+        """The longest question that a press without a connection records, in ms."""
+        return self.press_wait_ms + self.preroll_ms
+
+    def rx_needed_bytes(self):
+        """The buffer for reading that holds four pieces of an answer, so that few are cut by its end. How long the
+        pieces of a cloud without pacing are is not known.
+        """
+        if not self.pacing_frames:
+            return _RX_MAX_BYTES
+        piece_bytes = (self.pacing_frame_ms * self.downlink_bytes_per_s // 1000 + 2) // 3 * 4 + _JSON_BYTES
+        return min(_RX_MAX_BYTES, max(_RX_MIN_BYTES, 4 * piece_bytes))
 
 
 def load(path):
