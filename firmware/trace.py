@@ -52,13 +52,13 @@ NAMES = (
 
 
 class Trace:
-    """capacity: entries kept (12 bytes each); ticks_ms: the clock of the ports."""
+    """capacity: entries kept (9 bytes each; a turn writes about 25); ticks_ms: the clock of the ports."""
 
-    def __init__(self, ticks_ms, capacity=256):
+    def __init__(self, ticks_ms, capacity=128):
         self._ticks_ms = ticks_ms
         self._capacity = capacity
         self._t_ms = array("i", bytes(4 * capacity))
-        self._code = array("i", bytes(4 * capacity))
+        self._code = bytearray(capacity)
         self._arg = array("i", bytes(4 * capacity))
         self.count = 0  # entries ever written; the ring holds the last `capacity` of them
 
