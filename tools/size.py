@@ -24,13 +24,31 @@ def device_files(root=ROOT):
     return sorted(os.path.relpath(path, root) for path in found)
 
 
-def compile_device_files(files, folder, root=ROOT, arch=ARCH):
+def read_sources(files, root=ROOT):
+    """{file: text}, for shorten.py."""
+    texts = {}
+    for file in files:
+        with open(os.path.join(root, file), encoding="utf-8") as stream:
+            texts[file] = stream.read()
+    return texts
+
+
+def compile_device_files(files, folder, root=ROOT, arch=ARCH, texts=None):
     """Compile `files` (relative to root) below `folder`: a list of (file, source bytes, .mpy bytes, error text or "").
 
-    mpy bytes are 0 where there is an error text, which is mpy-cross's own.
+    texts: {file: text} to compile instead of what the files hold. mpy bytes are 0 where there is an error text, which
+    is mpy-cross's own.
     """
     mpy_cross = _mpy_cross()
-    return [_compile(mpy_cross, root, file, folder, arch) for file in files]
+    if texts is None:
+        return [_compile(mpy_cross, root, file, folder, arch) for file in files]
+    with tempfile.TemporaryDirectory(prefix="pipit-texts-") as scratch:
+        for file in files:
+            path = os.path.join(scratch, file)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(texts[file])
+        return [_compile(mpy_cross, scratch, file, folder, arch) for file in files]
 
 
 def _compile(mpy_cross, root, file, folder, arch):

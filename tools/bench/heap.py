@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 
-from tools import ROOT, ToolError, size
+from tools import ROOT, ToolError, shorten, size
 from tools.bench import child
 
 SCENARIO = {
@@ -18,36 +18,44 @@ SCENARIO = {
                "answer": [{"text": "An answer.", "audio": {"signal": "noise", "ms": 400}}]}],
 }  # fmt: skip
 
-# Name -> settings that differ from the defaults. All speak G.711 A-law both ways.
+# Who keeps the connection for ever seldom presses without one, and then need not record for long. The rest is as the
+# README advises.
+_SHORT = {"keep_link_ms": 0, "press_wait_ms": 500, "preroll_ms": 200, "message_max_bytes": 8192}
+# Name -> (is it `deploy --small`, settings that differ from the defaults). All speak G.711 A-law both ways.
 PROFILES = {
-    "64 KB ring": {"ring_bytes": 65536},
-    "64 KB ring, short queue": {"ring_bytes": 65536, "press_wait_ms": 1500, "uplink_queue_ms": 1800},
-    "no PSRAM": {
-        "answer_max_s": 30, "rx_buffer_bytes": 4096, "message_max_bytes": 8192, "press_wait_ms": 1000,
-        "uplink_queue_ms": 1200, "preroll_ms": 200, "log_transcripts": False,
-    },
-}  # fmt: skip
+    "64 KB ring": (False, {"ring_bytes": 65536}),
+    "64 KB ring, small": (True, dict(_SHORT, ring_bytes=65536)),
+    "no PSRAM": (True, dict(_SHORT, answer_max_s=30)),
+}
 _ARCHES = {64: "x64", 32: "x86"}
 _GRAIN_BYTES = 4096
 PLENTY_BYTES = 1 << 20
 _SLOT = "slots/a"  # paths as long as a device's, because each module keeps its own
 _TIMEOUT_S = 20
+_BENCH_FILES = ("thin.py", "conversation.py")
 
 
 class Tree:
-    """The firmware and the bench's board as .mpy files for one word size; `with` makes and removes it."""
+    """The firmware and the bench's board as .mpy files for one word size; `with` makes and removes it.
 
-    def __init__(self, bits):
+    is_small: with short names, as `deploy --small` has them.
+    """
+
+    def __init__(self, bits, is_small=False):
         self.bits = bits
         self.root = ""
+        self._is_small = is_small
 
     def __enter__(self):
         self.root = tempfile.mkdtemp(prefix="pipit-mpy-")
         try:
-            files = [file for file in size.device_files() if file not in ("boot.py", "main.py")]
-            self._compile(files, ROOT, self.root)
+            files = size.device_files()
             board = os.path.join(ROOT, "tools", "bench", "device")
-            self._compile(["thin.py", "conversation.py"], board, os.path.join(self.root, "bench"))
+            texts = dict(size.read_sources(files), **size.read_sources(_BENCH_FILES, board))
+            if self._is_small:
+                texts = shorten.shorten(texts)
+            self._compile([file for file in files if file not in ("boot.py", "main.py")], texts, self.root)
+            self._compile(_BENCH_FILES, texts, os.path.join(self.root, "bench"))
         except BaseException:
             self.__exit__()
             raise
@@ -56,8 +64,8 @@ class Tree:
     def __exit__(self, *_):
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _compile(self, files, source, target):
-        rows = size.compile_device_files(files, target, source, _ARCHES[self.bits])
+    def _compile(self, files, texts, target):
+        rows = size.compile_device_files(files, target, arch=_ARCHES[self.bits], texts=texts)
         wrong = [(file, error) for file, _, _, error in rows if error]
         if wrong:
             raise ToolError("%s does not compile: %s" % wrong[0])
@@ -65,7 +73,7 @@ class Tree:
 
 async def converse(tree, cloud, profile, heap_bytes, turns=1, share=False):
     """The child's reports, {} when it did not come through with this heap."""
-    config = dict(PROFILES[profile], mode="ptt_hold", uplink_codec="g711a", downlink_codec="g711a")
+    config = dict(PROFILES[profile][1], mode="ptt_hold", uplink_codec="g711a", downlink_codec="g711a")
     with child.folder(cloud, cloud.ca_der_folder, config) as folder:
         os.mkdir(os.path.join(folder, os.path.dirname(_SLOT)))
         os.symlink(tree.root, os.path.join(folder, _SLOT))
