@@ -6,7 +6,9 @@ It decides nothing about sound, protocol or state: those have rooms of their own
 import asyncio
 import json
 
-from . import boards, collector, compat, connector, errors, events, report, slots, tasks, trace
+from unload import unload
+
+from . import boards, collector, compat, connector, errors, events, report, tasks, trace
 from . import ports as world
 from .audio import codec, gate, intake, player, recorder, uplink
 from .clouds import coze
@@ -41,6 +43,8 @@ def run(config, board, ports=None, host=None):
     except errors.PipitError as error:
         report.say("error", compat.ticks_ms(), error_kind=error.kind, text=error.text)
         return errors.exit_code_of(error)
+    finally:
+        collector.pack(False)
     _speaker = speaker
     death = None
     try:
@@ -93,9 +97,13 @@ class Speaker:
         self._polls = 0  # of the controls, wraps
         self._remarks = boards.remarks(board, config)
         power.raise_pins(machine, board)
+        # While the heap is whole: loading the table takes much room for a moment, and the buffer is in one piece.
+        rows = runner.rows_for(config.mode)
+        if config.websocket != "aiohttp":
+            link.reserve(config)
         self._make_controls(machine, board)
         self._make_audio(machine, board)
-        self._make_session(network, board, machine)
+        self._make_session(network, board, machine, rows)
 
     # Parts
 
@@ -143,7 +151,7 @@ class Speaker:
             self._mic, self.uplink, sound_gate, ports, self.trace, board["mic"]["gain_q8"], self._on_mic_error
         )
 
-    def _make_session(self, network, board, machine):
+    def _make_session(self, network, board, machine, rows):
         config = self.config
         self.cloud = coze.Coze(config, user_id=self.unit, ring=self.player.ring)
         self.wifi = wifi.Wifi(network.WLAN(network.STA_IF), self.ports, self.trace)
@@ -153,7 +161,7 @@ class Speaker:
         )  # fmt: skip
         self.session = runner.Runner(
             config.mode, _limits(config), self.ports, self.trace, self.player, self._intake, self.uplink, self.cloud,
-            self.connector, self._show_state,
+            self.connector, self._show_state, rows,
         )  # fmt: skip
         self.session.call_tool = self._call_tool
         self.session.show_error = self.led.flash
@@ -311,7 +319,10 @@ class Speaker:
         """An application on trial has shown that it works when it first rests with the connection made."""
         if not self._is_confirmed and state != states.OFFLINE:
             self._is_confirmed = True
+            from . import slots  # once
+
             slots.confirm_and_tell(self._host.slot, self.ports)
+            unload(__name__.rpartition(".")[0], ("slots", "disk"))
 
     def is_quiet(self):
         """The loop may block: nobody would hear it."""

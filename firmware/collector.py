@@ -4,14 +4,26 @@ A collection stops everything, for tens of milliseconds where the heap lies in P
 when the heap is used up, in the middle of whatever happens then. Sound allocates next to nothing, messages a few KB a
 turn: so it is done whenever the speaker comes to rest, and in a pause of a conversation that never rests (free talk)
 once the heap runs low. No threshold is set, because a threshold knows nothing of sound.
+
+Before there is any sound it is otherwise: pack().
 """
 
 import gc
 
 from . import trace as tr
-from .compat import const, mem_free_bytes, ticks_diff
+from .compat import collect_every, const, mem_free_bytes, ticks_diff
 
 _LOW_SHARE = const(4)  # low is less than one in so many bytes free
+_SMALL_HEAP_BYTES = const(500_000)
+_PACK_BYTES = const(4096)
+
+
+def pack(is_loading):
+    """While modules are loaded into a small heap, much is garbage a moment later: collected often, it leaves no holes
+    between what stays, and a large buffer or the next module finds room. False ends that.
+    """
+    is_small = 0 <= mem_free_bytes() < _SMALL_HEAP_BYTES
+    collect_every(_PACK_BYTES if is_loading and is_small else 0)
 
 
 class Collector:

@@ -85,6 +85,14 @@ def forget_tasks():
         asyncio.new_event_loop()
 
 
+def collect_every(n_bytes):
+    """Collect garbage whenever so much was allocated; 0: when the heap is full. CPython goes by numbers of objects."""
+    import gc
+
+    if hasattr(gc, "threshold"):
+        gc.threshold(n_bytes or -1)
+
+
 def mem_free_bytes():
     """Free heap in bytes; -1 on CPython, which has no fixed heap."""
     import gc

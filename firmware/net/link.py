@@ -552,12 +552,18 @@ class Link:
             await ports.sleep_ms(min(left_ms, _WATCH_MS))
 
 
+def reserve(config):
+    """Make the receive buffer of the next connection now."""
+    n_bytes = config.rx_buffer_bytes or config.rx_needed_bytes()
+    if _spare_buffers and len(_spare_buffers[0]) != n_bytes:
+        _spare_buffers.clear()
+    if not _spare_buffers:
+        _spare_buffers.append(bytearray(n_bytes))
+
+
 def _new_protocol(config):
-    buf = _spare_buffers.pop() if _spare_buffers else None
-    rx_bytes = config.rx_buffer_bytes or config.rx_needed_bytes()
-    if buf is None or len(buf) != rx_bytes:
-        buf = bytearray(rx_bytes)
-    return WSProtocol(buf, config.message_max_bytes)
+    reserve(config)
+    return WSProtocol(_spare_buffers.pop(), config.message_max_bytes)
 
 
 def _with_headroom(message):

@@ -21,12 +21,12 @@ class Runner:
     """mode: ptt_hold, ptt_toggle or free; limits: {name: ms} for every name in states.DEADLINES.
 
     player, intake, uplink, cloud, link: the parts that the effects order about (app.py makes them).
-    on_state(state): called after each change, for the LED.
+    on_state(state): called after each change, for the LED. rows: of rows_for(mode), made here when they are not given.
     """
 
-    def __init__(self, mode, limits, ports, trace, player, intake, uplink, cloud, link, on_state):
+    def __init__(self, mode, limits, ports, trace, player, intake, uplink, cloud, link, on_state, rows=None):
         self._mode = mode
-        self._rows = _rows_for(mode)
+        self._rows = rows or rows_for(mode)
         self._limits = limits
         self._ports = ports
         self._trace = trace
@@ -471,7 +471,7 @@ class Runner:
         unload(_PACKAGE, ("faults",))
 
 
-def _rows_for(mode):
+def rows_for(mode):
     """The table of one mode, as states.step takes it. All three, as source has them, would stay for good."""
     from . import table
 
