@@ -1,6 +1,9 @@
 """Shorter names for a chip without PSRAM: on a device every name of a program takes heap, each one once.
 
-    shorten({path: source}) -> {path: the same program, line by line, with shorter names}
+    small = Program({file: source})
+    small.texts     {file: the same program, line by line, with shorter names}
+    small.shown     {file: what a traceback is to call it}
+    small.real_text(report)     names of files and functions as in the sources again
 
 All files of a program go in together. What changes is what nobody outside of them can name:
 
@@ -12,8 +15,6 @@ All files of a program go in together. What changes is what nobody outside of th
 Kept are names that stand in a string (getattr), that are keywords of any call, that a class with a base from elsewhere
 defines (it may override something), and those that the program only uses and defines nowhere. A private name that more
 than one group uses becomes one short name for all of them.
-
-No line moves, so a traceback of the device still says where; `real_name` says what a function is called there.
 """
 
 import ast
@@ -24,31 +25,44 @@ from tools import ToolError
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _PRIVATE = re.compile(r"_[A-Za-z0-9]\w*")
+_IN_TRACEBACK = re.compile(r'File "([^"]+)", line \d+, in (\w+)')
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def shorten(sources):
-    """{path: source} of the whole program -> {path: source}; ToolError when a file is not Python."""
-    files = [_File(path, sources[path]) for path in sorted(sources)]
-    keywords = {node.arg for file in files for node in file.nodes if isinstance(node, ast.keyword)}
-    texts = {text for file in files for text in file.texts}
-    taken = texts | keywords | {name for file in files for name, _, _ in file.names}
-    new_names = _private_names(files, keywords | texts, taken)
-    for file in files:
-        file.rename_private(new_names[file.path])
-        _Parameters(file, keywords | texts).rename()
-    return {file.path: file.renamed() for file in files}
+class Program:
+    """sources: {file: text}, all files of the program. ToolError when one is not Python."""
+
+    def __init__(self, sources):
+        files = [_File(path, sources[path]) for path in sorted(sources)]
+        keywords = {node.arg for file in files for node in file.nodes if isinstance(node, ast.keyword)}
+        fixed = keywords | {text for file in files for text in file.texts}
+        taken = fixed | {name for file in files for name, _, _ in file.names}
+        self._new_names = _private_names(files, fixed, taken)
+        for file in files:
+            file.rename_private(self._new_names[file.path])
+            _Parameters(file, fixed).rename()
+        self.texts = {file.path: file.renamed() for file in files}
+        self.shown = _shown(sorted(sources))
+
+    def real_text(self, text):
+        """A text of the device with the files and functions of its tracebacks called as in the sources."""
+        paths = {shown: path for path, shown in self.shown.items()}
+
+        def replaced(match):
+            path = paths.get(match.group(1))
+            if path is None:
+                return match.group(0)
+            names = {new: name for name, new in self._new_names[path].items()}
+            return 'File "%s", in %s' % (path, names.get(match.group(2), match.group(2)))
+
+        return _IN_TRACEBACK.sub(replaced, text)
 
 
-def real_name(source, line, name):
-    """What the function is called in `source` that a traceback calls `name` at this line; `name` when there is none."""
-    found = None
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.lineno <= line <= node.end_lineno:
-            if found is None or node.lineno > found.lineno:
-                found = node
-    return found.name if found is not None and not name.startswith("<") else name
+def _shown(paths):
+    """{path: the name of the module, a word that the device has anyway; the path where two modules have that name}."""
+    names = [path.rpartition("/")[2][: -len(".py")] for path in paths]
+    return {path: name if names.count(name) == 1 else path for path, name in zip(paths, names)}
 
 
 class _File:

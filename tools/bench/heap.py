@@ -51,11 +51,11 @@ class Tree:
         try:
             files = size.device_files()
             board = os.path.join(ROOT, "tools", "bench", "device")
-            texts = dict(size.read_sources(files), **size.read_sources(_BENCH_FILES, board))
+            small = None
             if self._is_small:
-                texts = shorten.shorten(texts)
-            self._compile([file for file in files if file not in ("boot.py", "main.py")], texts, self.root)
-            self._compile(_BENCH_FILES, texts, os.path.join(self.root, "bench"))
+                small = shorten.Program(dict(size.read_sources(files), **size.read_sources(_BENCH_FILES, board)))
+            self._compile([file for file in files if file not in ("boot.py", "main.py")], ROOT, self.root, small)
+            self._compile(_BENCH_FILES, board, os.path.join(self.root, "bench"), small)
         except BaseException:
             self.__exit__()
             raise
@@ -64,8 +64,8 @@ class Tree:
     def __exit__(self, *_):
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _compile(self, files, texts, target):
-        rows = size.compile_device_files(files, target, arch=_ARCHES[self.bits], texts=texts)
+    def _compile(self, files, source, target, small):
+        rows = size.compile_device_files(files, target, source, _ARCHES[self.bits], small)
         wrong = [(file, error) for file, _, _, error in rows if error]
         if wrong:
             raise ToolError("%s does not compile: %s" % wrong[0])

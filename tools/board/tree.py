@@ -15,7 +15,7 @@ _DESKTOP_ONLY = ("boards/sim.py", "lib/kernels_host.py")
 SLOTS = ("a", "b")
 STATE_PATH = "/slots/state.json"
 MANIFEST = "manifest.json"
-SMALL_HELP = "short names in the modules: less heap, for a chip without PSRAM"
+SMALL_HELP = "for a chip without PSRAM: less heap by short names in the modules, and tracebacks without line numbers"
 
 
 class Tree:
@@ -58,13 +58,13 @@ def build(root=ROOT, arch=ARCH, lib_folder=None, is_small=False):
     """The Tree of the sources below root, compiled; the same bytes from the same sources.
 
     lib_folder: a folder whose modules go into the slot's lib as well (micropython-lib's aiohttp, say). is_small: with
-    short names (shorten.py), which take less heap. ToolError with the compiler's words when a file does not compile, or
+    short names (shorten.py) and without line numbers, which takes less heap. ToolError with the compiler's words when a file does not compile, or
     when a library has the name of one of ours.
     """
     sources = [file for file in size.device_files(root) if file not in _DESKTOP_ONLY]
-    texts = shorten.shorten(size.read_sources(sources, root)) if is_small else None
+    small = shorten.Program(size.read_sources(sources, root)) if is_small else None
     with tempfile.TemporaryDirectory(prefix="pipit-build-") as folder:
-        rows = _compile(sources, folder, root, arch, texts)
+        rows = _compile(sources, folder, root, arch, small)
         libraries = {}
         if lib_folder:
             libraries, library_rows = _libraries(lib_folder, folder, arch)
@@ -82,9 +82,9 @@ def build(root=ROOT, arch=ARCH, lib_folder=None, is_small=False):
     return Tree(version(root, files, loose), files, loose, rows)
 
 
-def _compile(sources, folder, root, arch, texts=None):
+def _compile(sources, folder, root, arch, small=None):
     rows = []
-    for file, source_bytes, mpy_bytes, error in size.compile_device_files(sources, folder, root, arch, texts):
+    for file, source_bytes, mpy_bytes, error in size.compile_device_files(sources, folder, root, arch, small):
         if error:
             raise ToolError("%s does not compile for the board:\n%s" % (file, error))
         rows.append((file, source_bytes, mpy_bytes))
