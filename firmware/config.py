@@ -27,7 +27,6 @@ class Config:
     def __init__(self, values, secrets, unknown, warnings):
         for key in values:
             setattr(self, key, values[key])
-        self._keys = tuple(values)
         self._secrets = secrets
         self.unknown = unknown
         self.warnings = warnings
@@ -35,10 +34,14 @@ class Config:
 
     def redacted(self):
         """All settings as they are in force, fit for a log or a bug report."""
+        from . import config_table
+
         shown = {}
-        for key in self._keys:
+        for row in config_table.ROWS:
+            key = row[0]
             value = getattr(self, key)
             shown[key] = "(set, not shown)" if key in self._secrets and value else value
+        _forget()
         address, mark, _ = self.cloud_url.partition("?")
         shown["cloud_url"] = address + ("?(not shown)" if mark else "")  # some people put a key there
         return shown
