@@ -8,7 +8,7 @@ import json
 
 from unload import unload
 
-from . import boards, collector, compat, connector, errors, events, report, tasks, trace
+from . import collector, compat, connector, errors, events, report, tasks, trace
 from . import ports as world
 from .audio import codec, gate, intake, player, recorder, uplink
 from .clouds import coze
@@ -17,6 +17,7 @@ from .drivers import button, i2s, led, power
 from .net import link, wifi
 from .session import gestures, runner, states
 
+_PACKAGE = __name__.rpartition(".")[0]
 _CONTROLS_POLL_MS = const(5)  # how late a button edge may be seen
 _LED_EVERY_POLLS = const(4)
 _LINK_EVERY_POLLS = const(200)
@@ -84,6 +85,8 @@ class Speaker:
         import machine
         import network
 
+        from . import boards  # needed for a moment
+
         self.config = config
         self.ports = ports
         self.exit_code = errors.EXIT_OK
@@ -104,6 +107,7 @@ class Speaker:
         self._make_controls(machine, board)
         self._make_audio(machine, board)
         self._make_session(network, board, machine, rows)
+        unload(_PACKAGE, ("boards",))
 
     # Parts
 
@@ -130,6 +134,8 @@ class Speaker:
         ports = self.ports
         down = codec.downlink(config.downlink_codec, config.downlink_hz)
         sound_gate = gate.Gate(board["is_duplex"], board["gate_tail_ms"])
+        from . import boards
+
         ibuf_bytes = boards.speaker_ibuf_bytes(board, down.rate_hz)
         self._speaker = i2s.open_speaker(machine, board["speaker"], down.rate_hz, ibuf_bytes)
         ring_bytes = config.ring_bytes or config.ring_needed_bytes()
@@ -322,7 +328,7 @@ class Speaker:
             from . import slots  # once
 
             slots.confirm_and_tell(self._host.slot, self.ports)
-            unload(__name__.rpartition(".")[0], ("slots", "disk"))
+            unload(_PACKAGE, ("slots", "disk"))
 
     def is_quiet(self):
         """The loop may block: nobody would hear it."""

@@ -369,7 +369,8 @@ class Coze:
         try:
             from . import coze_setup
 
-            data = coze_setup.data(self._config, self._user_id, self.conversation_id, self._has_greeted)
+            handled = ["conversation.audio.delta"] + list(_HANDLERS)
+            data = coze_setup.data(self._config, self._user_id, self.conversation_id, self._has_greeted, handled)
         finally:
             unload(_PACKAGE, ("coze_setup",))
         return self._message("chat.update", data)
