@@ -16,7 +16,7 @@ from kernels import b64_decode_into, b64_message_into, json_walk
 from unload import unload
 
 from .. import errors, events
-from ..compat import const
+from ..compat import const, parse_json
 from . import turns
 
 _PACKAGE = __name__.rpartition(".")[0]
@@ -231,7 +231,7 @@ class Coze:
 
     def _parsed(self, buf, start, end, now_ms):
         try:
-            message = json.loads(bytes(memoryview(buf)[start:end]))
+            message = parse_json(memoryview(buf)[start:end])
         except (ValueError, RuntimeError, MemoryError):  # not JSON or UTF-8; nested or large beyond this heap
             self.malformed_count += 1
             return ""
