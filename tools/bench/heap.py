@@ -28,7 +28,9 @@ PROFILES = {
     "no PSRAM": (True, dict(_SHORT, answer_max_s=30)),
 }
 _ARCHES = {64: "x64", 32: "x86"}
-_GRAIN_BYTES = 4096
+_GRAIN_BYTES = 1024
+_STEP_GRAINS = 16
+_SURE_GRAINS = 4
 PLENTY_BYTES = 1 << 20
 _SLOT = "slots/a"  # paths as long as a device's, because each module keeps its own
 _TIMEOUT_S = 20
@@ -108,18 +110,29 @@ class Need:
 
 
 async def measure(tree, cloud, profile):
-    """A Need; the smallest heap to 4 KB."""
+    """A Need; the smallest heap to 1 KB. A turn comes through in it and in those up to 3 KB larger: where the holes of
+    a heap lie is a matter of luck, and a single stroke of it shall not count.
+    """
     share = (await converse(tree, cloud, profile, PLENTY_BYTES, share=True)).get("share", 0)
     used = await converse(tree, cloud, profile, PLENTY_BYTES, turns=3)
     if not used:
         raise ToolError("the conversation fails even in a heap of %d bytes" % PLENTY_BYTES)
+
+    async def is_enough(grains):
+        return bool(await converse(tree, cloud, profile, grains * _GRAIN_BYTES))
+
     low = used["connected"] // _GRAIN_BYTES - 1  # less than is in use is not enough
-    high = PLENTY_BYTES // _GRAIN_BYTES
-    step = 8
+    high = low + _STEP_GRAINS
+    while not await is_enough(high):
+        low, high = high, high + _STEP_GRAINS
     while high - low > 1:
-        grains = min(low + step, (low + high) // 2) if high * _GRAIN_BYTES == PLENTY_BYTES else (low + high) // 2
-        if await converse(tree, cloud, profile, grains * _GRAIN_BYTES):
-            high = grains
+        middle = (low + high) // 2
+        low, high = (low, middle) if await is_enough(middle) else (middle, high)
+    n_right = 1
+    while n_right < _SURE_GRAINS:
+        if await is_enough(high + n_right):
+            n_right += 1
         else:
-            low = grains
+            high += n_right + 1
+            n_right = 0
     return Need(high * _GRAIN_BYTES, share, used)
