@@ -25,7 +25,7 @@ from tools import ToolError
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _PRIVATE = re.compile(r"_[A-Za-z0-9]\w*")
-_IN_TRACEBACK = re.compile(r'File "([^"]+)", line \d+, in (\w+)')
+_IN_TRACEBACK = re.compile(r'File "([^"]+)", line 1, in (\w+)')  # without line numbers every line is the first
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -46,7 +46,9 @@ class Program:
         self.shown = _shown(sorted(sources))
 
     def real_text(self, text):
-        """A text of the device with the files and functions of its tracebacks called as in the sources."""
+        """A text of the device with the files and functions of its tracebacks called as in the sources. What is no
+        traceback of such a program stays as it is.
+        """
         paths = {shown: path for path, shown in self.shown.items()}
 
         def replaced(match):
@@ -246,7 +248,8 @@ class _Groups:
         name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
         for home in homes.get(name, ()):
             self._above[self.of(home)] = self.of(path)
-        if name not in homes and not hasattr(builtins, name):
+        is_builtin = isinstance(base, ast.Name) and hasattr(builtins, name)
+        if name not in homes and not is_builtin:
             self.foreign_names.update(
                 part.name for part in node.body if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef))
             )

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import json
 import sys
 import time
@@ -10,7 +11,8 @@ import serial
 from rich.console import Console
 from rich.text import Text
 
-from tools.board import ports
+from tools import ToolError
+from tools.board import ports, tree
 from tools.board.repl import printable
 
 RETRY_S = 0.3
@@ -24,7 +26,8 @@ examples:
   python -m tools monitor --save log.txt      the lines as they came, byte for byte, go to the file too
   python -m tools monitor --raw | grep turn   one line of the board a line, for other programs
 
-Ctrl-C ends the monitor, not the speaker. Lines that are not the speaker's own reports are shown dim.
+Ctrl-C ends the monitor, not the speaker. Lines that are not the speaker's own reports are shown dim. In the tracebacks
+of a speaker from `deploy --small` files and functions have the names of the sources here, which must be those deployed.
 """
 
 
@@ -114,7 +117,7 @@ def words(line):
     """A line of the board as rich Text: a report in words, anything else dim."""
     report = _report(line)
     if report is None:
-        return Text(safe(line), style="dim")
+        return Text(_with_names(safe(line)), style="dim")
     kind = str(report["kind"])
     text = Text("%9s  " % _clock(report.get("t_ms")), style="dim")
     text.append("%-9s" % printable(kind)[:40], style=_STYLES.get(kind, ""))
@@ -150,7 +153,22 @@ def _state(report):
 def _text(report):
     for key in ("error_kind", "text", "log_id"):
         if report.get(key):
-            yield "%s  " % _value(report[key])
+            yield "%s  " % _with_names(_value(report[key]))
+
+
+def _with_names(text):
+    """What `deploy --small` shortened in a traceback is called as in the sources here."""
+    if 'File "' not in text:
+        return text
+    try:
+        return _program().real_text(text)
+    except (ToolError, OSError):  # the sources here are being worked on
+        return text
+
+
+@functools.lru_cache(maxsize=1)
+def _program():
+    return tree.small_program()
 
 
 def _turn(report):

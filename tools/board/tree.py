@@ -61,8 +61,8 @@ def build(root=ROOT, arch=ARCH, lib_folder=None, is_small=False):
     short names (shorten.py) and without line numbers, which takes less heap. ToolError with the compiler's words when a file does not compile, or
     when a library has the name of one of ours.
     """
-    sources = [file for file in size.device_files(root) if file not in _DESKTOP_ONLY]
-    small = shorten.Program(size.read_sources(sources, root)) if is_small else None
+    sources = _sources(root)
+    small = small_program(root) if is_small else None
     with tempfile.TemporaryDirectory(prefix="pipit-build-") as folder:
         rows = _compile(sources, folder, root, arch, small)
         libraries = {}
@@ -80,6 +80,15 @@ def build(root=ROOT, arch=ARCH, lib_folder=None, is_small=False):
     loose = {name: _read(os.path.join(root, name)) for name in LOOSE_FILES if name in sources}
     rows = [row if row[0] not in loose else (row[0], row[1], row[1]) for row in rows]
     return Tree(version(root, files, loose), files, loose, rows)
+
+
+def small_program(root=ROOT):
+    """The shorten.Program that build(is_small=True) compiles."""
+    return shorten.Program(size.read_sources(_sources(root), root))
+
+
+def _sources(root):
+    return [file for file in size.device_files(root) if file not in _DESKTOP_ONLY]
 
 
 def _compile(sources, folder, root, arch, small=None):
