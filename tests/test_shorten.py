@@ -34,7 +34,7 @@ _LIMIT = 7
 class Derived(Base):
     def __init__(self, number):
         super().__init__(number, 2)
-        self._number = number  # would be one name with _first, if the two modules counted by themselves
+        self._number = number  # not the name that Base has for its first one
 
     def total(self, extra=0):
         return _scale(super().total(extra=extra)) + self._number + helper._OFFSETS[0]
@@ -113,7 +113,7 @@ def test_what_changes_and_what_is_kept():
         assert not re.search(r"\b%s\b" % name, everything), name
     names = re.findall(r"self\.(_\w) = ", texts["base.py"] + texts["derived.py"])
     assert len(names) == len(set(names)) == 2, "an object has attributes of both modules"
-    assert "def inner(number)" in texts["derived.py"], "two scopes have this name"
+    assert "def closure(self, number, " in texts["derived.py"], "a scope inside has this name too"
 
 
 def test_what_cannot_be_done_is_refused():

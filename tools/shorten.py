@@ -7,9 +7,9 @@
 
 All files of a program go in together. What changes is what nobody outside of them can name:
 
-    private names    `_name` of modules and classes. Each group of modules counts from `_a` anew, so that one name on the
-                     device stands for many. A group is a module with those that share classes with it by inheritance:
-                     an object never meets names of two groups.
+    private names    `_name` of modules and classes. Each group of modules counts from `_a` anew, so that one name on
+                     the device stands for many. A group is a module with those that share classes with it by
+                     inheritance: an object never meets names of two groups.
     parameters       of functions, where no call in the whole program names them
 
 Kept are names that stand in a string (getattr), that are keywords of any call, that a class with a base from elsewhere

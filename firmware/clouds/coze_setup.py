@@ -88,6 +88,4 @@ def _subscriptions(config, handled):
     """Non-empty, this list is exclusive: acknowledgements and errors must be named too (coze.md 3.6, 3.8). Without
     transcripts one of them is wanted all the same: an empty one means that no answer will come.
     """
-    return [
-        name for name in handled if name not in _UNWANTED and (config.log_transcripts or name not in _TRANSCRIPTS)
-    ]
+    return [name for name in handled if name not in _UNWANTED and (config.log_transcripts or name not in _TRANSCRIPTS)]

@@ -58,8 +58,8 @@ def build(root=ROOT, arch=ARCH, lib_folder=None, is_small=False):
     """The Tree of the sources below root, compiled; the same bytes from the same sources.
 
     lib_folder: a folder whose modules go into the slot's lib as well (micropython-lib's aiohttp, say). is_small: with
-    short names (shorten.py) and without line numbers, which takes less heap. ToolError with the compiler's words when a file does not compile, or
-    when a library has the name of one of ours.
+    short names (shorten.py) and without line numbers, which takes less heap. ToolError with the compiler's words when a
+    file does not compile, or when a library has the name of one of ours.
     """
     sources = _sources(root)
     small = small_program(root) if is_small else None

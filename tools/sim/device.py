@@ -235,8 +235,7 @@ def record_trace(path):
     class WrittenTrace(trace.Trace):
         def add(self, code, arg=0):
             super().add(code, arg)
-            t_ms, code, arg = self._last()
-            file.write("%10d %-13s %d\n" % (t_ms, trace_names.NAMES[code] if code < len(trace_names.NAMES) else code, arg))
+            file.write(trace_names.line(*self._last()) + "\n")
             file.flush()
 
         def _last(self):

@@ -48,7 +48,8 @@ class Witness:
             def add(self, code, arg=0):
                 super().add(code, arg)
                 for t_ms, code, arg in self.entries(1):
-                    witness.write("e %d %s %d" % (t_ms, trace_names.NAMES[code] if code < len(trace_names.NAMES) else code, arg))
+                    name = trace_names.NAMES[code] if code < len(trace_names.NAMES) else code
+                    witness.write("e %d %s %d" % (t_ms, name, arg))
 
         class SeenPlayer(player.Player):
             def __init__(self, *args, **keywords):
