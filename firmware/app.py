@@ -6,7 +6,9 @@ It decides nothing about sound, protocol or state: those have rooms of their own
 import asyncio
 import json
 
-from . import boards, collector, compat, connector, errors, events, hardware, report, slots, tasks, trace
+from unload import unload
+
+from . import collector, compat, connector, errors, events, hardware, report, tasks, trace
 from . import ports as world
 from .audio import codec, gate, intake, player, recorder, uplink
 from .clouds import coze
@@ -15,6 +17,7 @@ from .drivers import button, i2s, led, power
 from .net import link, wifi
 from .session import gestures, runner, states
 
+_PACKAGE = __name__.rpartition(".")[0]
 _CONTROLS_POLL_MS = const(5)  # how late a button edge may be seen
 _LED_EVERY_POLLS = const(4)
 _LINK_EVERY_POLLS = const(200)
@@ -41,6 +44,8 @@ def run(config, board, ports=None, host=None):
     except errors.PipitError as error:
         report.say("error", compat.ticks_ms(), error_kind=error.kind, text=error.text)
         return errors.exit_code_of(error)
+    finally:
+        collector.pack(False)
     _speaker = speaker
     death = None
     try:
@@ -80,6 +85,8 @@ class Speaker:
         import machine
         import network
 
+        from . import boards  # needed for a moment
+
         power.full_speed(machine)
         self.config = config
         self.ports = ports
@@ -94,9 +101,14 @@ class Speaker:
         self._polls = 0  # of the controls, wraps
         self._remarks = boards.remarks(board, config)
         power.raise_pins(machine, board)
+        # While the heap is whole: loading the table takes much room for a moment, and the buffer is in one piece.
+        rows = runner.rows_for(config.mode)
+        if config.websocket != "aiohttp":
+            link.reserve(config)
         self._make_controls(machine, board)
         self._make_audio(machine, board)
-        self._make_session(network, board, machine)
+        self._make_session(network, board, machine, rows)
+        unload(_PACKAGE, ("boards",))
 
     # Parts
 
@@ -118,6 +130,8 @@ class Speaker:
         ports = self.ports
         down = codec.downlink(config.downlink_codec, config.downlink_hz)
         sound_gate = gate.Gate(board["is_duplex"], board["gate_tail_ms"])
+        from . import boards
+
         ibuf_bytes = boards.speaker_ibuf_bytes(board, down.rate_hz)
         self._speaker = i2s.open_speaker(machine, board["speaker"], down.rate_hz, ibuf_bytes)
         ring_bytes = config.ring_bytes or config.ring_needed_bytes()
@@ -128,8 +142,9 @@ class Speaker:
             on_error=self._on_speaker_error,
         )  # fmt: skip
         self._intake = intake.Intake(self.player, config.ring_full_wait_ms, ports)
+        queue_ms = config.uplink_queue_ms or config.queue_needed_ms()
         self.uplink = uplink.Uplink(
-            codec.uplink(config.uplink_codec), config.uplink_queue_ms, config.preroll_ms, self.trace, config.tail_ms,
+            codec.uplink(config.uplink_codec), queue_ms, config.preroll_ms, self.trace, config.tail_ms,
             on_end=lambda: self.session.post(events.UTTERANCE_END),
             on_overflow=lambda: self.session.post(events.OVERFLOW),
         )  # fmt: skip
@@ -138,7 +153,7 @@ class Speaker:
             self._mic, self.uplink, sound_gate, ports, self.trace, board["mic"]["gain_q8"], self._on_mic_error
         )
 
-    def _make_session(self, network, board, machine):
+    def _make_session(self, network, board, machine, rows):
         config = self.config
         self.cloud = coze.Coze(config, user_id=self.unit, ring=self.player.ring)
         self.wifi = wifi.Wifi(network.WLAN(network.STA_IF), self.ports, self.trace)
@@ -148,7 +163,7 @@ class Speaker:
         )  # fmt: skip
         self.session = runner.Runner(
             config.mode, _limits(config), self.ports, self.trace, self.player, self._intake, self.uplink, self.cloud,
-            self.connector, self._show_state,
+            self.connector, self._show_state, rows,
         )  # fmt: skip
         self.session.call_tool = self._call_tool
         self.session.show_error = self.led.flash
@@ -306,7 +321,10 @@ class Speaker:
         """An application on trial has shown that it works when it first rests with the connection made."""
         if not self._is_confirmed and state != states.OFFLINE:
             self._is_confirmed = True
+            from . import slots  # once
+
             slots.confirm_and_tell(self._host.slot, self.ports)
+            unload(_PACKAGE, ("slots", "disk"))
 
     def is_quiet(self):
         """The loop may block: nobody would hear it."""

@@ -7,15 +7,27 @@ once much garbage has come together. No threshold is set, because a threshold kn
 
 How much room is left does not tell when the heap is used up: mem_free() of the ESP32 port counts what the heap may grow
 by (megabytes with PSRAM), and the port collects before it lets it grow (py/gc.c).
+
+Before there is any sound it is otherwise: pack().
 """
 
 import gc
 
 from . import trace as tr
-from .compat import const, mem_free_bytes, ticks_diff
+from .compat import collect_every, const, mem_free_bytes, ticks_diff
 
 _LOW_SHARE = const(4)  # low is less than one in so many bytes free
 _GARBAGE_SHARE = const(8)  # much is one in so many of the bytes that were in use after the last collection
+_SMALL_HEAP_BYTES = const(500_000)
+_PACK_BYTES = const(4096)
+
+
+def pack(is_loading):
+    """While modules are loaded into a small heap, much is garbage a moment later: collected often, it leaves no holes
+    between what stays, and a large buffer or the next module finds room. False ends that.
+    """
+    is_small = 0 <= mem_free_bytes() < _SMALL_HEAP_BYTES
+    collect_every(_PACK_BYTES if is_loading and is_small else 0)
 
 
 class Collector:

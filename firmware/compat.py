@@ -6,6 +6,7 @@ it behaves differently.
 
 import asyncio
 import errno
+import json
 import os
 import socket
 import sys
@@ -83,6 +84,19 @@ def forget_tasks():
     """Before another asyncio.run(): MicroPython would go on with whatever the last one left behind."""
     if IS_MICROPYTHON:
         asyncio.new_event_loop()
+
+
+def parse_json(view):
+    """json.loads() of a memoryview; MicroPython's needs no copy."""
+    return json.loads(view if IS_MICROPYTHON else bytes(view))
+
+
+def collect_every(n_bytes):
+    """Collect garbage whenever so much was allocated; 0: when the heap is full. CPython goes by numbers of objects."""
+    import gc
+
+    if hasattr(gc, "threshold"):
+        gc.threshold(n_bytes or -1)
 
 
 def mem_free_bytes():

@@ -12,6 +12,9 @@ from .errors import ConfigError
 _ENOENT = const(2)
 _FILE_MAX_BYTES = const(16_384)
 _JITTER_RESERVE_MS = const(1000)
+_RX_MIN_BYTES = const(4096)
+_RX_MAX_BYTES = const(16_384)
+_JSON_BYTES = const(256)  # around the sound of one piece of an answer
 
 
 class Config:
@@ -25,7 +28,6 @@ class Config:
     def __init__(self, values, secrets, unknown, warnings):
         for key in values:
             setattr(self, key, values[key])
-        self._keys = tuple(values)
         self._secrets = secrets
         self.unknown = unknown
         self.warnings = warnings
@@ -33,10 +35,14 @@ class Config:
 
     def redacted(self):
         """All settings as they are in force, fit for a log or a bug report."""
+        from . import config_table
+
         shown = {}
-        for key in self._keys:
+        for row in config_table.ROWS:
+            key = row[0]
             value = getattr(self, key)
             shown[key] = "(set, not shown)" if key in self._secrets and value else value
+        _forget()
         address, mark, _ = self.cloud_url.partition("?")
         shown["cloud_url"] = address + ("?(not shown)" if mark else "")  # some people put a key there
         return shown
@@ -54,6 +60,19 @@ class Config:
             surplus_ms = (window_ms - 1000 * self.pacing_period_s) * self.answer_max_s // self.pacing_period_s
             need_ms = min(need_ms, surplus_ms + window_ms + _JITTER_RESERVE_MS)
         return need_ms * (self.downlink_bytes_per_s // 1000)
+
+    def queue_needed_ms(self):
+        """The longest question that a press without a connection records, in ms."""
+        return self.press_wait_ms + self.preroll_ms
+
+    def rx_needed_bytes(self):
+        """The buffer for reading that holds four pieces of an answer, so that few are cut by its end. How long the
+        pieces of a cloud without pacing are is not known.
+        """
+        if not self.pacing_frames:
+            return _RX_MAX_BYTES
+        piece_bytes = (self.pacing_frame_ms * self.downlink_bytes_per_s // 1000 + 2) // 3 * 4 + _JSON_BYTES
+        return min(_RX_MAX_BYTES, max(_RX_MIN_BYTES, 4 * piece_bytes))
 
 
 def load(path):

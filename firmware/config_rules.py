@@ -339,11 +339,11 @@ def _check_ring(config):
 
 
 def _check_times(config):
-    queue_ms = config.press_wait_ms + config.preroll_ms
-    if config.uplink_queue_ms < queue_ms:
+    queue_ms = config.queue_needed_ms()
+    if config.uplink_queue_ms and config.uplink_queue_ms < queue_ms:
         raise ConfigError(
             "uplink_queue_ms",
-            "%d is not allowed: a press without a connection records press_wait_ms and preroll_ms, write at least %d"
+            "%d is not allowed: a press without a connection records press_wait_ms and preroll_ms, write at least %d, or 0"
             % (config.uplink_queue_ms, queue_ms),
         )
     if config.retry_max_ms < config.retry_min_ms:

@@ -85,7 +85,7 @@ ROWS = (
     ("pacing_period_s", INT, 1, (1, 5), "length of that period"),
     ("ring_bytes", INT, 0, (2048, 4_194_304, 0), "memory for the answer; 0: as much as pacing and answer_max_s need"),
     ("ring_full_wait_ms", INT, 2000, (0, 10_000), "a full memory pauses reading so long, then the answer is cut"),
-    ("uplink_queue_ms", INT, 5500, (500, 60_000), "sound that may wait for a slow connection"),
+    ("uplink_queue_ms", INT, 0, (500, 60_000, 0), "sound that may wait for a connection; 0: what press_wait_ms needs"),
     # The connection
     ("wifi_ssid", TEXT, "", (0, 32, ""), "name of the Wi-Fi network"),
     ("wifi_password", SECRET, "", (8, 64, ""), "its password; empty: an open network"),
@@ -104,7 +104,7 @@ ROWS = (
     ("retry_min_ms", INT, 300, (50, 60_000), "first pause before a new attempt"),
     ("retry_max_ms", INT, 60_000, (100, 3_600_000), "longest pause before a new attempt"),
     ("message_max_bytes", INT, 65_536, (4096, 1_048_576), "longest message taken from the cloud"),
-    ("rx_buffer_bytes", INT, 16_384, (1024, 65_536), "memory for reading; grows up to message_max_bytes"),
+    ("rx_buffer_bytes", INT, 0, (1024, 65_536, 0), "memory for reading; 0: by pacing; a longer message gets its own"),
     # The device
     ("watchdog_ms", INT, 0, (5000, 120_000, 0), "a speaker of which a part stands still so long is reset; 0: never"),
 )  # fmt: skip

@@ -11,7 +11,7 @@ import gc
 
 from unload import unload
 
-from . import boards, compat, config as settings, errors, report
+from . import collector, compat, config as settings, errors, report
 from .serial import port as serial_port
 
 CONFIG_PATH = "config.json"
@@ -57,10 +57,14 @@ def _serve(path, ports, slot, port):
 
 
 def _load(path):
+    from . import boards  # let go of by app.py
+
+    collector.pack(True)
     try:
         config = settings.load(path)
         return config, boards.load(config.board)
     except errors.PipitError as error:
+        collector.pack(False)
         report.say("error", compat.ticks_ms(), error_kind=error.kind, text=error.text)
         raise
 

@@ -1,11 +1,13 @@
 """The event trace: a preallocated ring of (t_ms, code, arg) integers, always on, read only when something is asked.
 
-Codes are small integers with a name in NAMES; nothing is formatted or allocated until `lines()`.
+Codes are small integers with a name in trace_names.py; nothing is formatted or allocated until `lines()`.
 A sample of sound or a secret never enters.
 """
 
 import struct
 from array import array
+
+from unload import unload
 
 from .compat import const
 
@@ -43,22 +45,15 @@ TOO_BIG = const(31)  # a message was longer than message_max_bytes and was skipp
 RING_MOST = const(32)  # an answer is over; arg: the most bytes that ever waited in the ring
 QUEUE_MOST = const(33)  # a question is over; arg: the most ms of microphone that ever waited for the link
 
-NAMES = (
-    "-", "state", "event", "press", "release", "first_frame", "complete", "first_delta", "first_sample",
-    "last_sample", "underrun", "overrun", "ring_full", "flush", "cancel", "stale_audio", "gated", "link_up",
-    "link_down", "retry", "ping", "pong", "error", "cloud_code", "unknown_event", "uplink_drop", "gc",
-    "heap_free", "dns", "wifi_up", "malformed", "too_big", "ring_most", "queue_most",
-)  # fmt: skip
-
 
 class Trace:
-    """capacity: entries kept (12 bytes each); ticks_ms: the clock of the ports."""
+    """capacity: entries kept (9 bytes each; a turn writes about 25); ticks_ms: the clock of the ports."""
 
-    def __init__(self, ticks_ms, capacity=256):
+    def __init__(self, ticks_ms, capacity=128):
         self._ticks_ms = ticks_ms
         self._capacity = capacity
         self._t_ms = array("i", bytes(4 * capacity))
-        self._code = array("i", bytes(4 * capacity))
+        self._code = bytearray(capacity)
         self._arg = array("i", bytes(4 * capacity))
         self.count = 0  # entries ever written; the ring holds the last `capacity` of them
 
@@ -78,8 +73,11 @@ class Trace:
 
     def lines(self, most=0):
         """Yield one readable line per entry, oldest first; most: only the newest so many, 0 for all."""
+        from . import trace_names
+
+        unload(__name__.rpartition(".")[0], ("trace_names",))
         for t_ms, code, arg in self.entries(most):
-            yield line(t_ms, code, arg)
+            yield trace_names.line(t_ms, code, arg)
 
     def pack_into(self, buf, at, most):
         """Write the newest entries, at most so many, to buf from `at` on: three 32-bit integers each, oldest first.
@@ -94,8 +92,3 @@ class Trace:
             at += 12
             i += 1
         return self.count - first
-
-
-def line(t_ms, code, arg):
-    """One entry, readable."""
-    return "%10d %-13s %d" % (t_ms, NAMES[code] if code < len(NAMES) else code, arg)

@@ -139,7 +139,7 @@ def _read(kept, names, states):
     end = len(kept) - 4
     if end != _HEAD_BYTES + n * _ENTRY_BYTES or struct.unpack("<I", kept[end:])[0] != crc32(kept[:end]) & 0xFFFFFFFF:
         return None
-    from . import trace
+    from . import trace_names
 
     rows = [struct.unpack("<iii", kept[at : at + _ENTRY_BYTES]) for at in range(_HEAD_BYTES, end, _ENTRY_BYTES)]
     found = {
@@ -150,7 +150,7 @@ def _read(kept, names, states):
         "error_kind": errors.KINDS[kind] if kind < len(errors.KINDS) else "",
         "uptime_s": uptime_s,
         "heap_free_bytes": heap_free_bytes,
-        "lines": [trace.line(t_ms, code, arg) for t_ms, code, arg in rows],
+        "lines": [trace_names.line(t_ms, code, arg) for t_ms, code, arg in rows],
     }
     found["text"] = "the last run did not end in order"
     return found

@@ -66,6 +66,8 @@ def _ulaw_value(code):
 ALAW_VALUES = array("h", [_alaw_value(code) for code in range(256)])
 ULAW_VALUES = array("h", [_ulaw_value(code) for code in range(256)])
 
+del _b64_words, _bit_lengths, _encoding, _alaw_value, _ulaw_value  # a kilobyte of heap that nobody needs any more
+
 LOUD_PEAK = 64  # a sample of this magnitude is no silence: -54 dB, what G.711 makes of silence stays well below
 
 # The decimating low-pass: a half-band FIR of 35 taps in Q14, the best in the minimax sense for 0-3.4 kHz at 16 kHz.

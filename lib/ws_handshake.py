@@ -135,7 +135,11 @@ def _printable(text, name):
 
 def _text(buf, start, end):
     """ASCII of what the peer sent; anything unprintable but the line ends becomes "?"."""
-    return "".join([chr(b) if 32 <= b < 127 or b == 13 or b == 10 else "?" for b in memoryview(buf)[start:end]])
+    text = bytearray(memoryview(buf)[start:end])
+    for i in range(len(text)):
+        if not 32 <= text[i] < 127 and text[i] != 13 and text[i] != 10:
+            text[i] = 63
+    return text.decode()
 
 
 def _parse_headers(lines):

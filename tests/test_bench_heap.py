@@ -8,12 +8,15 @@ from test_bench_allocation import skip_without
 from tools.bench import heap
 from tools.cloud.server import CloudServer
 
-# KB that were enough when this was written, plus 16 of slack. The issue asks for 384 and 224 with a 64 KB ring.
+# KB of heap in which two turns must come through, the bench's own share of 8 to 12 KB not counted: the smallest that
+# was found, and 4 to 6 more. The issue asks for 384 and 224 with a 64 KB ring.
 LIMITS_KB = (
-    (64, "64 KB ring", 420),
-    (64, "64 KB ring, short queue", 392),
-    (32, "64 KB ring", 340),
-    (32, "no PSRAM", 248),
+    (64, "64 KB ring", 356),
+    (64, "64 KB ring, small", 290),
+    (64, "no PSRAM", 247),
+    (32, "64 KB ring", 289),
+    (32, "64 KB ring, small", 224),
+    (32, "no PSRAM", 182),
 )
 
 
@@ -23,8 +26,9 @@ def test_a_conversation_fits_into_a_small_heap(bits, profile, limit_kb):
 
     async def converse():
         async with CloudServer(heap.SCENARIO, tls=True, keeps_audio=False) as cloud:
-            with heap.Tree(bits) as tree:
-                return await heap.converse(tree, cloud, profile, limit_kb * 1024, turns=2)
+            with heap.Tree(bits, heap.PROFILES[profile][0]) as tree:
+                share = (await heap.converse(tree, cloud, profile, heap.PLENTY_BYTES, share=True))["share"]
+                return await heap.converse(tree, cloud, profile, limit_kb * 1024 + share, turns=2)
 
     used = asyncio.run(converse())
     assert used, "%s does not fit into %d KB on %d bits" % (profile, limit_kb, bits)

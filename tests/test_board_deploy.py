@@ -348,6 +348,13 @@ def test_the_tree_is_the_whole_application_and_the_same_every_time():
         assert data[:2] == b"M\x06"  # compiled, for the bytecode version of MicroPython 1.23 and later
 
 
+def test_a_small_tree_is_the_same_application_in_fewer_bytes():
+    built, small, again = tree.build(), tree.build(is_small=True), tree.build(is_small=True)
+    assert small.files == again.files and set(small.files) == set(built.files) and small.loose == built.loose
+    assert small.total_bytes() < 0.9 * built.total_bytes()
+    assert small.version != built.version
+
+
 def test_a_folder_of_libraries_joins_the_slot(tmp_path):
     (tmp_path / "aiohttp").mkdir()
     (tmp_path / "aiohttp" / "__init__.py").write_text("x = 1\n")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from speaker_peer import SpeakerPeer
 
-from tools.board import monitor, ports
+from tools.board import monitor, ports, tree
 
 
 class Terminal:
@@ -52,6 +52,21 @@ def test_lines_that_are_no_reports_are_dim():
     for line in (b"hello", b"{broken", b"{}", b"[1]", b'{"kind": 5}', b"\xff\xfe"):
         text = monitor.words(line)
         assert text.style == "dim" and text.plain == monitor.safe(line)
+
+
+def test_tracebacks_of_a_small_program_have_their_names_again():
+    program = tree.small_program()
+    source = program.texts["firmware/net/link.py"].splitlines()
+    docstring = next(i for i, line in enumerate(source) if '"""Prepare the next frame' in line)
+    short = source[docstring - 1].split()[1].partition("(")[0]
+    raised = 'Traceback (most recent call last):\n  File "link", line 1, in %s\nMemoryError: ' % short
+    real = 'File "firmware/net/link.py", in _choose'
+    assert len(short) <= 3
+    assert real in monitor.words(raised.splitlines()[1].encode()).plain
+    report = {"kind": "error", "t_ms": 1, "error_kind": "bug", "text": "task connection died: " + raised}
+    assert real in monitor.words(json.dumps(report).encode()).plain
+    ordinary = '  File "firmware/net/link.py", line 152, in open'
+    assert monitor.words(ordinary.encode()).plain == ordinary
 
 
 def test_markup_of_the_board_is_text():

@@ -24,22 +24,41 @@ def device_files(root=ROOT):
     return sorted(os.path.relpath(path, root) for path in found)
 
 
-def compile_device_files(files, folder, root=ROOT, arch=ARCH):
+def read_sources(files, root=ROOT):
+    """{file: text}, for shorten.py."""
+    texts = {}
+    for file in files:
+        with open(os.path.join(root, file), encoding="utf-8") as stream:
+            texts[file] = stream.read()
+    return texts
+
+
+def compile_device_files(files, folder, root=ROOT, arch=ARCH, small=None):
     """Compile `files` (relative to root) below `folder`: a list of (file, source bytes, .mpy bytes, error text or "").
 
-    mpy bytes are 0 where there is an error text, which is mpy-cross's own.
+    small: a shorten.Program of these files; what is compiled is then that, without line numbers and assertions. mpy
+    bytes are 0 where there is an error text, which is mpy-cross's own.
     """
-    mpy_cross = _mpy_cross()
-    return [_compile(mpy_cross, root, file, folder, arch) for file in files]
+    command = [_mpy_cross(), "-march=" + arch]
+    if small is None:
+        return [_compile(command, root, file, folder, file) for file in files]
+    command.append("-O3")
+    with tempfile.TemporaryDirectory(prefix="pipit-texts-") as scratch:
+        for file in files:
+            path = os.path.join(scratch, file)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(small.texts[file])
+        return [_compile(command, scratch, file, folder, small.shown[file]) for file in files]
 
 
-def _compile(mpy_cross, root, file, folder, arch):
+def _compile(command, root, file, folder, shown):
+    """shown: the file's name in a traceback on the device."""
     target = os.path.join(folder, file[: -len(".py")] + ".mpy")
     os.makedirs(os.path.dirname(target), exist_ok=True)
     source = os.path.join(root, file)
     done = subprocess.run(
-        # -s: the name that a traceback on the device shows
-        [mpy_cross, "-march=" + arch, "-s", file, "-o", target, source],
+        command + ["-s", shown, "-o", target, source],
         capture_output=True,
         text=True,
         check=False,

@@ -1,7 +1,9 @@
-"""The short beeps that say what is wrong when no voice can: one pattern for each errors.KINDS word, and "tap".
+"""The short beeps that say what is wrong when no voice can; which ones stands in beep_patterns.py.
 
 Made by integer arithmetic, block by block: a triangle wave, faded in and out so that no note clicks.
 """
+
+from unload import unload
 
 from ..compat import const
 
@@ -10,30 +12,6 @@ _FADE_MS = const(6)
 _PEAK_SHIFT = const(2)  # -12 dB of full scale, before the volume
 
 _NOTE_HZ = {"l": 392, "m": 587, "h": 880, "-": 0}
-
-# Low and slow: a person must do something. Rising: it may be over by itself. Falling: this question only.
-PATTERNS = {
-    "tap": "h",
-    "config": "lll",
-    "token": "llm",
-    "refused": "llh",
-    "wifi": "lmh",
-    "password": "lhl",
-    "network": "lhm",
-    "address": "lmm",
-    "agent": "lhh",
-    "clock": "l-mh",
-    "dns": "lm-h",
-    "connect": "lm",
-    "tls": "l-l-m",
-    "timeout": "l-m",
-    "slow": "m-m-m",
-    "busy": "m-h",
-    "protocol": "hlh",
-    "turn": "hl",
-    "audio": "h-h-l",
-}
-_OTHER = "hll"
 
 
 class Beep:
@@ -50,7 +28,10 @@ class Beep:
 
     def start(self, kind):
         """Begin the pattern of `kind`; an unknown word has a pattern of its own."""
-        self._notes = PATTERNS.get(kind, _OTHER)
+        from . import beep_patterns
+
+        self._notes = beep_patterns.PATTERNS.get(kind, beep_patterns.OTHER)
+        unload(__name__.rpartition(".")[0], ("beep_patterns",))
         self._note = 0
         self._at = 0
         self._phase = 0

@@ -16,7 +16,7 @@ from kernels import b64_decode_into, b64_message_into, json_walk
 from unload import unload
 
 from .. import errors, events
-from ..compat import const
+from ..compat import const, parse_json
 from . import turns
 
 _PACKAGE = __name__.rpartition(".")[0]
@@ -66,7 +66,6 @@ class Coze:
         self._failures = 0  # turns in a row on this connection
         self._has_greeted = False  # the prologue belongs to the first connection, not to every reconnect
         self._tool_chat_id = ""
-        self._handlers = self._make_handlers()
         self.audio_buf = None
         self.audio_at = 0
         self.audio_n = 0
@@ -232,7 +231,7 @@ class Coze:
 
     def _parsed(self, buf, start, end, now_ms):
         try:
-            message = json.loads(bytes(memoryview(buf)[start:end]))
+            message = parse_json(memoryview(buf)[start:end])
         except (ValueError, RuntimeError, MemoryError):  # not JSON or UTF-8; nested or large beyond this heap
             self.malformed_count += 1
             return ""
@@ -243,11 +242,11 @@ class Coze:
         data = _object(message, "data")
         if name == "conversation.audio.delta":
             return self._audio_unusual(buf, start, end, data, now_ms)
-        handler = self._handlers.get(name)
+        handler = _HANDLERS.get(name)
         if handler is None:
             self.unknown_count += 1
             return ""
-        return handler(data, message, now_ms)
+        return handler(self, data, message, now_ms)
 
     def _audio_unusual(self, buf, start, end, data, now_ms):
         """An audio event with escapes, already parsed: put its base64 back into the buffer and go on as usual."""
@@ -259,31 +258,6 @@ class Coze:
             return ""
         buf[start : start + len(content)] = content
         return self._audio(buf, start, len(content), self._turns.is_live(chat_id, 0, len(chat_id), now_ms))
-
-    def _make_handlers(self):
-        return {
-            "chat.created": self._ignore,
-            "chat.updated": self._on_updated,
-            "error": self._on_error,
-            "input_audio_buffer.completed": self._ignore,
-            "input_audio_buffer.cleared": self._ignore,
-            "conversation.cleared": self._ignore,
-            "conversation.message.completed": self._ignore,
-            "conversation.message.delta": self._ignore,
-            "input_audio_buffer.speech_started": self._on_speech_started,
-            "input_audio_buffer.speech_stopped": self._on_speech_stopped,
-            "conversation.audio_transcript.update": self._on_transcript,
-            "conversation.audio_transcript.completed": self._on_transcript,
-            "conversation.audio.sentence_start": self._on_sentence,
-            "conversation.chat.created": self._on_chat_created,
-            "conversation.chat.in_progress": self._on_chat_created,
-            "conversation.audio.completed": self._on_audio_completed,
-            "conversation.chat.completed": self._on_chat_completed,
-            "conversation.chat.failed": self._on_chat_failed,
-            "conversation.chat.canceled": self._on_canceled,
-            "conversation.chat.requires_action": self._on_requires_action,
-            "dump.audio": self._ignore,
-        }
 
     def _ignore(self, data, message, now_ms):
         return ""
@@ -395,7 +369,8 @@ class Coze:
         try:
             from . import coze_setup
 
-            data = coze_setup.data(self._config, self._user_id, self.conversation_id, self._has_greeted)
+            handled = ["conversation.audio.delta"] + list(_HANDLERS)
+            data = coze_setup.data(self._config, self._user_id, self.conversation_id, self._has_greeted, handled)
         finally:
             unload(_PACKAGE, ("coze_setup",))
         return self._message("chat.update", data)
@@ -413,6 +388,31 @@ class Coze:
             return getattr(coze_errors, name)(*args)
         finally:
             unload(_PACKAGE, ("coze_errors",))
+
+
+_HANDLERS = {
+    "chat.created": Coze._ignore,
+    "chat.updated": Coze._on_updated,
+    "error": Coze._on_error,
+    "input_audio_buffer.completed": Coze._ignore,
+    "input_audio_buffer.cleared": Coze._ignore,
+    "conversation.cleared": Coze._ignore,
+    "conversation.message.completed": Coze._ignore,
+    "conversation.message.delta": Coze._ignore,
+    "input_audio_buffer.speech_started": Coze._on_speech_started,
+    "input_audio_buffer.speech_stopped": Coze._on_speech_stopped,
+    "conversation.audio_transcript.update": Coze._on_transcript,
+    "conversation.audio_transcript.completed": Coze._on_transcript,
+    "conversation.audio.sentence_start": Coze._on_sentence,
+    "conversation.chat.created": Coze._on_chat_created,
+    "conversation.chat.in_progress": Coze._on_chat_created,
+    "conversation.audio.completed": Coze._on_audio_completed,
+    "conversation.chat.completed": Coze._on_chat_completed,
+    "conversation.chat.failed": Coze._on_chat_failed,
+    "conversation.chat.canceled": Coze._on_canceled,
+    "conversation.chat.requires_action": Coze._on_requires_action,
+    "dump.audio": Coze._ignore,
+}
 
 
 def _text(holder, key):

@@ -1,34 +1,17 @@
 """The configuration of a Coze connection, made of the settings. Loaded once a connection, and let go of again."""
 
-# Non-empty, this list is exclusive: acknowledgements and errors must be named too (coze.md 3.6, 3.8).
-_SUBSCRIPTIONS = (
-    "chat.created",
-    "chat.updated",
-    "error",
-    "input_audio_buffer.completed",
-    "input_audio_buffer.cleared",
-    "input_audio_buffer.speech_started",
-    "input_audio_buffer.speech_stopped",
-    "conversation.chat.created",
-    "conversation.chat.in_progress",
-    "conversation.chat.requires_action",
-    "conversation.audio.delta",
-    "conversation.audio.completed",
-    "conversation.chat.completed",
-    "conversation.chat.failed",
-    "conversation.chat.canceled",
-)
-_TRANSCRIPT_SUBSCRIPTIONS = (
-    "conversation.audio_transcript.update",
-    "conversation.audio_transcript.completed",
-    "conversation.audio.sentence_start",
-)
+# Of what coze.py handles, these are not asked for.
+_UNWANTED = (
+    "conversation.cleared", "conversation.message.completed", "conversation.message.delta", "dump.audio",
+)  # fmt: skip
+_TRANSCRIPTS = ("conversation.audio_transcript.update", "conversation.audio.sentence_start")
 
 
-def data(config, user_id, conversation_id, has_greeted):
+def data(config, user_id, conversation_id, has_greeted, handled):
     """The data of the message that configures a connection: what `config` (config.Config) asks for.
 
-    user_id, conversation_id: "" for none; has_greeted: the prologue was heard already.
+    user_id, conversation_id: "" for none; has_greeted: the prologue was heard already; handled: names of all events
+    that mean something here.
     """
     setup = {
         "chat_config": _chat_config(config, user_id, conversation_id),
@@ -42,7 +25,7 @@ def data(config, user_id, conversation_id, has_greeted):
         "output_audio": _output_audio(config),
         "turn_detection": _turn_detection(config),
         "need_play_prologue": config.prologue and not has_greeted,
-        "event_subscriptions": _subscriptions(config),
+        "event_subscriptions": _subscriptions(config, handled),
     }
     if config.prologue and config.prologue_text:
         setup["prologue_content"] = config.prologue_text
@@ -101,10 +84,8 @@ def _turn_detection(config):
     return detection
 
 
-def _subscriptions(config):
-    names = list(_SUBSCRIPTIONS)
-    if config.log_transcripts:
-        names.extend(_TRANSCRIPT_SUBSCRIPTIONS)
-    else:
-        names.append("conversation.audio_transcript.completed")  # an empty one means that no answer will come
-    return names
+def _subscriptions(config, handled):
+    """Non-empty, this list is exclusive: acknowledgements and errors must be named too (coze.md 3.6, 3.8). Without
+    transcripts one of them is wanted all the same: an empty one means that no answer will come.
+    """
+    return [name for name in handled if name not in _UNWANTED and (config.log_transcripts or name not in _TRANSCRIPTS)]

@@ -10,7 +10,8 @@ Colours say who is at work, movement says that somebody is waited for:
                                              cloud; white: this speaker or this question
 """
 
-from .. import errors
+from unload import unload
+
 from ..compat import const, ticks_diff
 
 _STEADY = const(0)
@@ -26,9 +27,7 @@ _BLUE = (0, 8, 48)
 _DIM_BLUE = (0, 1, 6)
 _VIOLET = (28, 0, 40)
 _AMBER = (36, 16, 0)
-_MAGENTA = (56, 0, 30)
 _RED = (64, 0, 0)
-_ORANGE = (60, 18, 0)
 _WHITE = (30, 30, 30)
 _OFF = (0, 0, 0)
 
@@ -52,28 +51,6 @@ PATTERNS = {
     "free_speaking": (_BLUE, _BREATHE, 3000),
     "free_finishing": (_BLUE, _BREATHE, 3000),
     "provisioning": (_WHITE, _BREATHE, 1600),
-}
-
-# error kind: (colour, flashes)
-ERRORS = {
-    errors.CONFIG: (_MAGENTA, 1),
-    errors.TOKEN: (_MAGENTA, 2),
-    errors.REFUSED: (_MAGENTA, 3),
-    errors.PASSWORD: (_MAGENTA, 4),
-    errors.AGENT: (_MAGENTA, 5),
-    errors.WIFI: (_RED, 1),
-    errors.CLOCK: (_RED, 2),
-    errors.DNS: (_RED, 3),
-    errors.SLOW: (_RED, 4),
-    errors.NETWORK: (_RED, 5),
-    errors.ADDRESS: (_RED, 6),
-    errors.CONNECT: (_ORANGE, 1),
-    errors.TLS: (_ORANGE, 2),
-    errors.TIMEOUT: (_ORANGE, 3),
-    errors.PROTOCOL: (_ORANGE, 4),
-    errors.BUSY: (_ORANGE, 5),
-    errors.TURN: (_WHITE, 1),
-    errors.AUDIO: (_WHITE, 2),
 }
 
 _FLASH_MS = const(300)  # half of it on
@@ -121,7 +98,10 @@ class Led:
 
     def flash(self, kind):
         """Show an error, kind of errors.KINDS, for 3 s."""
-        colour, self._flashes = ERRORS[kind]
+        from . import led_errors
+
+        colour, self._flashes = led_errors.ERRORS[kind]
+        unload(__name__.rpartition(".")[0], ("led_errors",))
         self._cover((colour, _FLASHES, self._flashes * _FLASH_MS + _PAUSE_MS), _ERROR_SHOWN_MS)
 
     def show_volume(self, percent):

@@ -25,7 +25,7 @@ from ..compat import const, ticks_diff, wait_event
 from ..errors import CloudError, ConfigError, LinkError, PeerError, PipitError
 
 _MESSAGES_MAX = const(32)  # control messages that may wait; more means that nothing goes out any more
-_AUDIO_BUFFER_BYTES = const(2048)  # one frame of 20 ms as a message: 640 bytes in base64 and some JSON around it
+_AUDIO_BUFFER_BYTES = const(1024)  # one frame of 20 ms as a message: 640 bytes in base64 and some JSON around it
 _KEY_POOL_BYTES = const(64)  # one draw of chance serves 16 frames
 _AUDIO_KEY_AT = HEADROOM_BYTES - 4
 _WRITES_IN_A_ROW = const(4)  # then others may run: a queue full of frames must not hold up the sound
@@ -70,7 +70,8 @@ class Refused(LinkError):
 
 
 class Link:
-    """config: connect_timeout_ms, idle_timeout_ms, close_timeout_ms, ping_ms, rx_buffer_bytes, message_max_bytes
+    """config: connect_timeout_ms, idle_timeout_ms, close_timeout_ms, ping_ms, rx_buffer_bytes,
+            message_max_bytes; rx_needed_bytes(), asked when rx_buffer_bytes is 0
     uplink: next(), pop(), frame, abort_count, ready (firmware/audio/uplink.py); the writer waits for `ready`, and the
             link itself sets it when there is something else to send
     cloud: encode_audio_into(dst, at, frame) -> end, masked with dst[at-4:at]; complete(now_ms) -> message that ends an
@@ -551,11 +552,18 @@ class Link:
             await ports.sleep_ms(min(left_ms, _WATCH_MS))
 
 
+def reserve(config):
+    """Make the receive buffer of the next connection now."""
+    n_bytes = config.rx_buffer_bytes or config.rx_needed_bytes()
+    if _spare_buffers and len(_spare_buffers[0]) != n_bytes:
+        _spare_buffers.clear()
+    if not _spare_buffers:
+        _spare_buffers.append(bytearray(n_bytes))
+
+
 def _new_protocol(config):
-    buf = _spare_buffers.pop() if _spare_buffers else None
-    if buf is None or len(buf) != config.rx_buffer_bytes:
-        buf = bytearray(config.rx_buffer_bytes)
-    return WSProtocol(buf, config.message_max_bytes)
+    reserve(config)
+    return WSProtocol(_spare_buffers.pop(), config.message_max_bytes)
 
 
 def _with_headroom(message):

@@ -10,6 +10,8 @@ What status() of the ESP32 port shows (ports/esp32/network_wlan.c) decides how i
   the number of its retries is limited, and the retrying is left to the connection's own policy.
 """
 
+from unload import unload
+
 from .. import errors, trace as tr
 from ..compat import const, ticks_diff
 from ..errors import LinkError
@@ -19,36 +21,9 @@ _VERDICT_MS = const(6000)
 _SETTLE_MS = const(100)  # a disconnect is reported a little later
 _DRIVER_RETRIES = const(2)
 
-
 _IDLE = const(1000)
 _CONNECTING = const(1001)
 _GOT_IP = const(1010)
-
-_PASSWORD = "wrong password, or the access point refuses this device: check wifi_password"
-_NOT_FOUND = "network not found: check wifi_ssid, the distance, and that it is a 2.4 GHz network"
-_SECURITY = "the network wants another kind of encryption: set it to WPA2 or WPA3"
-_HANDSHAKE = "the password exchange was not finished: check wifi_password, then the signal"
-_ASSOCIATION = "the access point did not admit this device: it may be full, or filter devices"
-_SIGNAL = "the signal is too weak or was lost: move closer to the access point"
-
-# Driver status (ESP-IDF wifi_err_reason_t): what it means to a person.
-_CAUSES = {
-    2: _PASSWORD,  # authentication expired
-    4: _ASSOCIATION,
-    5: _ASSOCIATION,  # too many stations
-    15: _HANDSHAKE,  # four-way handshake: nearly always the password
-    200: _SIGNAL,  # beacons lost
-    201: _NOT_FOUND,
-    202: _PASSWORD,
-    203: _ASSOCIATION,
-    204: _HANDSHAKE,
-    205: _PASSWORD,
-    210: _SECURITY,
-    211: _SECURITY,
-    212: _SIGNAL,
-}
-
-_KINDS = {_PASSWORD: errors.PASSWORD, _HANDSHAKE: errors.PASSWORD, _NOT_FOUND: errors.NETWORK}  # all others: WIFI
 
 
 class Wifi:
@@ -132,7 +107,7 @@ class Wifi:
         try:
             self._wlan.active(True)
         except OSError as error:
-            raise _failed(ssid, "the radio does not start (%s): restart the board" % error, error)
+            raise _from_errors("refusal", ssid, "the radio does not start (%s): restart the board", error)
         self._set(pm=getattr(self._wlan, "PM_NONE", 0))  # power saving adds up to 300 ms to each packet
         self._set(reconnects=_DRIVER_RETRIES)
         if self._disconnect():
@@ -147,7 +122,7 @@ class Wifi:
                 self._wlan.active(True)
                 self._connect(ssid, password)
             except OSError as error:
-                raise _failed(ssid, "the radio takes no order (%s)" % error, error)
+                raise _from_errors("refusal", ssid, "the radio takes no order (%s)", error)
 
     def _connect(self, ssid, password):
         if password:
@@ -190,15 +165,7 @@ class Wifi:
             await self._ports.sleep_ms(_POLL_MS)
 
     def _verdict(self, ssid, status):
-        if status in _CAUSES:
-            text = _CAUSES[status]
-            return _failed(ssid, "%s (status %d)" % (text, status), None, status, _KINDS.get(text, errors.WIFI))
-        if status:
-            return _failed(ssid, "the driver gives up with status %d" % status, status=status)
-        if self._is_associated():
-            text = "no address: the network gave none in time, check its DHCP server"
-            return _failed(ssid, text, kind=errors.ADDRESS)
-        return _failed(ssid, "no answer in time: check the signal and wifi_ssid")
+        return _from_errors("verdict", ssid, status, status == 0 and self._is_associated())
 
     def _is_associated(self):
         try:
@@ -207,9 +174,11 @@ class Wifi:
             return False
 
 
-def _failed(ssid, text, error=None, status=0, kind=errors.WIFI):
-    if error is not None and error.args and isinstance(error.args[0], int):
-        status = error.args[0]
-    if not ssid:
-        return LinkError("Wi-Fi is not set up: write wifi_ssid and wifi_password", errors.WIFI, status)
-    return LinkError('Wi-Fi "%s": %s' % (ssid, text), kind, status)
+def _from_errors(name, *args):
+    """The LinkError that wifi_errors.NAME makes; its texts are seldom needed."""
+    try:
+        from . import wifi_errors
+
+        return getattr(wifi_errors, name)(*args)
+    finally:
+        unload(__name__.rpartition(".")[0], ("wifi_errors",))

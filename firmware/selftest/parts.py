@@ -58,7 +58,8 @@ async def memory(bench):
     ring_bytes = (config.ring_bytes or config.ring_needed_bytes()) if config else 65_536
     need_bytes = _CODE_BYTES + ring_bytes
     if config:
-        need_bytes += config.rx_buffer_bytes + 8 * config.uplink_queue_ms
+        need_bytes += config.rx_buffer_bytes or config.rx_needed_bytes()
+        need_bytes += 8 * (config.uplink_queue_ms or config.queue_needed_ms())
     bench.figures["heap_free_bytes"] = free_bytes
     bench.figures["heap_needed_bytes"] = need_bytes
     largest_bytes = bench.figures["largest_block_bytes"] = _largest_block(free_bytes)

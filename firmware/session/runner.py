@@ -12,6 +12,7 @@ from .. import errors, events, report, trace as tr
 from ..compat import const, mem_free_bytes, ticks_add, ticks_diff
 from . import states, turn
 
+_PACKAGE = __name__.rpartition(".")[0]
 _DEADLINE_POLL_MS = const(100)
 _TRACE_LINES = const(40)  # the newest, shown with a failure
 
@@ -20,12 +21,12 @@ class Runner:
     """mode: ptt_hold, ptt_toggle or free; limits: {name: ms} for every name in states.DEADLINES.
 
     player, intake, uplink, cloud, link: the parts that the effects order about (app.py makes them).
-    on_state(state): called after each change, for the LED.
+    on_state(state): called after each change, for the LED. rows: of rows_for(mode), made here when they are not given.
     """
 
-    def __init__(self, mode, limits, ports, trace, player, intake, uplink, cloud, link, on_state):
+    def __init__(self, mode, limits, ports, trace, player, intake, uplink, cloud, link, on_state, rows=None):
         self._mode = mode
-        self._rows = _rows_for(mode)
+        self._rows = rows or rows_for(mode)
         self._limits = limits
         self._ports = ports
         self._trace = trace
@@ -96,7 +97,10 @@ class Runner:
         self._event = event
         for name in effects:
             try:
-                self._effects[name]()
+                if name in self._effects:
+                    self._effects[name]()
+                else:
+                    self._blame(name)
             except MemoryError:
                 self._is_starved = True
         if self.state != old:
@@ -256,6 +260,7 @@ class Runner:
     # Effects, in the words of the table
 
     def _make_effects(self):
+        """All but those of faults.py."""
         return {
             "abort": self._abort,
             "again": self._again,
@@ -275,11 +280,9 @@ class Runner:
             "finish": self._finish,
             "flush": self._flush,
             "give_up": self._give_up,
-            "hear_nothing": self._hear_nothing,
             "interrupt": self._interrupt,
             "judge_tap": self._judge_tap,
             "keep_recording": self._keep_recording,
-            "mic_silent": self._mic_silent,
             "note": self._note,
             "play": self._play,
             "question_ended": self._question_ended,
@@ -289,11 +292,7 @@ class Runner:
             "retry_later": self._retry_later,
             "supersede": self._supersede,
             "take_back": self._take_back,
-            "time_out_answer": self._time_out_answer,
-            "time_out_audio": self._time_out_audio,
-            "time_out_link": self._time_out_link,
             "time_out_press": self._time_out_press,
-            "too_slow": self._too_slow,
         }
 
     def _record(self):
@@ -460,39 +459,22 @@ class Runner:
     def _ask_provisioning(self):
         report.say("provision", self._ports.ticks_ms())
 
-    # Errors of our own making
-
-    def _time_out_link(self):
-        self._error("no connection in time: check the Wi-Fi signal and cloud_url", errors.TIMEOUT)
-
     def _time_out_press(self):
         if self.error is None:
-            text = "the link did not come up while you spoke: wait for the idle light, then ask again"
-            self._error(text, errors.TIMEOUT)
+            self._blame("time_out_press")
 
-    def _time_out_answer(self):
-        self._error("the cloud did not answer in time: ask again", errors.TIMEOUT)
+    def _blame(self, name):
+        """An error of our own making is the newest one; its text is seldom needed."""
+        from . import faults
 
-    def _time_out_audio(self):
-        self._error("the answer stopped half-way: ask again", errors.TIMEOUT)
-
-    def _too_slow(self):
-        self._error("the link is slower than speech: choose uplink_codec g711a or a better Wi-Fi place", errors.SLOW)
-
-    def _mic_silent(self):
-        self._error("the microphone delivers nothing: check its wiring and the board setting", errors.AUDIO)
-
-    def _hear_nothing(self):
-        self._error("no words were heard: speak closer to the microphone", errors.TURN)
-
-    def _error(self, text, kind):
-        self.error = errors.PipitError(text, kind)
+        self.error = faults.error(name)
+        unload(_PACKAGE, ("faults",))
 
 
-def _rows_for(mode):
+def rows_for(mode):
     """The table of one mode, as states.step takes it. All three, as source has them, would stay for good."""
     from . import table
 
     rows = table.by_state(table.table_for(mode))
-    unload(__name__.rpartition(".")[0], ("table",))
+    unload(_PACKAGE, ("table",))
     return rows

@@ -169,8 +169,12 @@ def table_for(mode):
 
 
 def by_state(table):
-    """{state: {event: (next state, effects)}}, what states.step takes: a key of two parts would be a tuple each time."""
+    """{state: {event: (next state, effects)}}, what states.step takes: a key of two parts would be a tuple each time.
+    Equal values are one object.
+    """
     rows = {state: {} for state in STATES}
+    values = {}
     for state, event in table:
-        rows[state][event] = table[state, event]
+        value = table[state, event]
+        rows[state][event] = values.setdefault(value, value)
     return rows

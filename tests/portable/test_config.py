@@ -317,8 +317,23 @@ def test_one_piece_of_an_answer_fits_a_message():
     )  # fmt: skip
 
 
+def test_the_buffer_for_reading_holds_four_pieces_of_an_answer():
+    # 60 ms of G.711 are 480 bytes and 640 letters, of PCM at 24 kHz 2880 and 3840; 256 of JSON around them
+    assert parse().rx_needed_bytes() == 4096  # the least
+    assert parse('"pacing_frame_ms": 100, "pacing_frames": 11').rx_needed_bytes() == 4 * (1068 + 256)
+    assert parse('"downlink_codec": "pcm", "downlink_hz": 16000').rx_needed_bytes() == 4 * (2560 + 256)
+    assert parse('"downlink_codec": "pcm", "downlink_hz": 24000').rx_needed_bytes() == 4 * (3840 + 256)
+    assert parse('"pacing_frame_ms": 500, "pacing_frames": 3').rx_needed_bytes() == 16384  # the most
+    assert parse('"pacing_frames": 0').rx_needed_bytes() == 16384  # nobody knows
+
+
+def test_the_queue_holds_what_a_press_without_a_connection_records():
+    assert parse().queue_needed_ms() == 5000 + 300
+    assert parse('"press_wait_ms": 6000').uplink_queue_ms == 0
+
+
 def test_times_that_must_suit_each_other():
-    refuse('"press_wait_ms": 6000', "uplink_queue_ms", "at least 6300")
+    refuse('"press_wait_ms": 6000, "uplink_queue_ms": 6299', "uplink_queue_ms", "at least 6300, or 0")
     refuse('"retry_min_ms": 5000, "retry_max_ms": 4000', "retry_max_ms", "at least 5000")
     refuse('"stall_ms": 3000, "pacing_period_s": 2, "pacing_frames": 40', "stall_ms", "4000")
     assert "quiet connection" in parse('"idle_timeout_ms": 9000').warnings[0]

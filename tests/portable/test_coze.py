@@ -8,6 +8,7 @@ from check import Clock, assert_no_allocation, seeded_bytes
 from fake_audio import Place
 
 from firmware import config, errors, events
+from firmware.clouds import coze
 from firmware.clouds.coze import Coze
 
 TOKEN = "pat_secret_of_the_test"
@@ -126,7 +127,7 @@ def test_everything_that_is_handled_is_subscribed_with_its_real_name():
     names = conversation.update["data"]["event_subscriptions"]
     assert len(set(names)) == len(names)
     for name in names:
-        assert name in conversation.coze._handlers or name == "conversation.audio.delta"
+        assert name in coze._HANDLERS or name == "conversation.audio.delta"
     for name in ("error", "conversation.chat.canceled", "conversation.chat.failed", "conversation.chat.created"):
         assert name in names
     quiet = Conversation(log_transcripts=False).update["data"]["event_subscriptions"]
@@ -503,7 +504,7 @@ def test_bad_messages_are_counted_and_the_conversation_goes_on():
 
 def test_members_of_a_wrong_type_count_as_absent():
     c = Conversation().ready().answer_begins()
-    for name in sorted(c.coze._handlers):
+    for name in sorted(coze._HANDLERS):
         for data in (None, 5, [], "x", {"code": {}, "id": 7, "content": [], "chat_config": 1, "last_error": "x", "msg": 3}):
             message = {"event_type": name, "data": data, "detail": 3}
             c.raw(json.dumps(message))

@@ -9,7 +9,8 @@ from check import now_ms, raises, stepped
 from firmware import errors, host_device, report
 from firmware.compat import sleep_ms
 from firmware.errors import ConfigError, LinkError
-from firmware.trace import NAMES, Trace
+from firmware.trace import Trace
+from firmware.trace_names import NAMES
 
 
 class Config:

@@ -3,7 +3,7 @@
 from check import Clock, assert_no_allocation
 
 from firmware import errors
-from firmware.drivers import led
+from firmware.drivers import led, led_errors
 from firmware.drivers.led import Led
 from firmware.session import states
 
@@ -89,7 +89,7 @@ def test_every_error_kind_has_its_own_flashes():
     for kind in errors.KINDS:
         sign = flashes_of(flashed(kind))
         assert sign[0] != (0, 0, 0)
-        assert sign[1] == led.ERRORS[kind][1], (kind, sign)
+        assert sign[1] == led_errors.ERRORS[kind][1], (kind, sign)
         assert sign not in seen, (kind, seen.get(sign))
         seen[sign] = kind
 

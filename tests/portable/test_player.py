@@ -9,7 +9,7 @@ from check import raises, stepped
 from fake_audio import FakeSpeaker, pcm, ramp, samples_of
 from firmware import compat, errors
 from firmware import trace as codes
-from firmware.audio import beeps, codec
+from firmware.audio import beep_patterns, codec
 from firmware.audio.gate import Gate
 from firmware.audio.player import Player
 from firmware.compat import sleep_ms
@@ -661,7 +661,7 @@ async def test_every_kind_of_error_has_a_short_beep_of_its_own():
         assert sound not in seen, (kind, seen.get(sound))
         seen[sound] = kind
     for kind in errors.KINDS:
-        assert kind in beeps.PATTERNS
+        assert kind in beep_patterns.PATTERNS
 
 
 @stepped()

@@ -1,7 +1,7 @@
 """The session table walked in full: every pair of state and event, in every mode."""
 
 from firmware import events
-from firmware.session import states, table
+from firmware.session import faults, states, table
 
 MODES = ("ptt_hold", "ptt_toggle", "free")
 RESTING = (states.IDLE, states.STANDBY)
@@ -25,7 +25,7 @@ def effect_names(runner_class):
             return None
 
     runner = runner_class("free", {}, None, None, Anything(), None, Anything(), None, Anything(), None)
-    return set(runner._make_effects())
+    return set(runner._make_effects()) | set(faults.FAULTS)
 
 
 def test_every_effect_is_used():

@@ -172,12 +172,12 @@ async def _bench_heap(console, long_turns):
 async def _heap_rows(cloud, bits):
     rows = []
     target = _HEAP_TARGETS[bits]
-    with heap.Tree(bits) as tree:
-        for profile in heap.PROFILES:
+    for profile, (is_small, _) in heap.PROFILES.items():
+        with heap.Tree(bits, is_small) as tree:
             need = await heap.measure(tree, cloud, profile)
-            used = [_kb(need.used[at]) for at in ("boot", "connected", "3")]
-            share = "%.2f×" % (need.least_bytes / target)
-            rows.append([profile, str(bits), _kb(need.least_bytes), _kb(target), share] + used)
+        used = [_kb(need.used[at]) for at in ("boot", "connected", "3")]
+        share = "%.2f×" % (need.least_bytes / target)
+        rows.append([profile, str(bits), _kb(need.least_bytes), _kb(target), share] + used)
     return rows
 
 

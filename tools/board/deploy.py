@@ -40,7 +40,7 @@ def run_cli(arguments):
     options = _parser().parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
     port = None if options.dry_run else ports.choose_port(options.port)
-    built = tree.build(lib_folder=options.lib)
+    built = tree.build(lib_folder=options.lib, is_small=options.small)
     print(tree.table(built.rows, options.sizes))
     if options.dry_run:
         print("version %s; nothing was sent" % built.version)
@@ -62,6 +62,7 @@ def _parser():
     add("--port", help=ports.PORT_HELP)
     add("--lib", metavar="FOLDER", help="more libraries for the board's lib: a folder of .py or .mpy modules")
     add("--with-aiohttp", action="store_true", help="install micropython-lib's aiohttp %s into /lib" % AIOHTTP_VERSION)
+    add("--small", action="store_true", help=tree.SMALL_HELP)
     add("--force", action="store_true", help="write and start the trial even when the board has this version")
     add("--no-start", action="store_true", help="leave the board at its prompt instead of starting the trial")
     add("--watch", action="store_true", help="stay, and deploy again whenever a source file changes; Ctrl-C ends")
@@ -429,7 +430,7 @@ def _watch(port, built, options, console):
                 console.print("changed: " + ", ".join(sorted(_changed(stamps, now))[:5]), markup=False)
                 built = None
             stamps = now
-            built = built or tree.build(lib_folder=options.lib)
+            built = built or tree.build(lib_folder=options.lib, is_small=options.small)
             _deploy(port, built, options, console)
             console.print("watching; Ctrl-C ends", style="dim")
         except (ToolError, OSError) as error:

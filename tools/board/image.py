@@ -34,7 +34,7 @@ def run_cli(arguments):
     flash_bytes = chips.parse_size(options.flash_size) if options.flash_size else None
     offset, size = partitions.file_system(image.table, flash_bytes)
     config = _config(options)
-    built = tree.build(lib_folder=options.lib)
+    built = tree.build(lib_folder=options.lib, is_small=options.small)
     data = build(built, size, config)
     with open(options.out, "wb", opener=_private if options.with_secrets else None) as file:
         file.write(data)
@@ -155,5 +155,6 @@ def _parser():
     add("--config", metavar="FILE", help="settings to put in, without token and Wi-Fi password")
     add("--with-secrets", action="store_true", help="the token and the password as well")
     add("--lib", metavar="FOLDER", help="more libraries: a folder of .py or .mpy modules")
+    add("--small", action="store_true", help=tree.SMALL_HELP)
     add("--sizes", action="store_true", help="the size of each module, not only of each folder")
     return parser

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import json
 import sys
 import time
@@ -10,9 +11,9 @@ import serial
 from rich.console import Console
 from rich.text import Text
 
-from tools import printable
+from tools import ToolError, printable
 from tools.board import console as speakers
-from tools.board import ports
+from tools.board import ports, tree
 
 RETRY_S = 0.3
 _POLL_S = 0.2
@@ -26,7 +27,8 @@ examples:
   python -m tools monitor --trace             what a running speaker remembers of its last events
   python -m tools monitor --raw | grep turn   one line of the board a line, for other programs
 
-Ctrl-C ends the monitor, not the speaker. Lines that are not the speaker's own reports are shown dim.
+Ctrl-C ends the monitor, not the speaker. Lines that are not the speaker's own reports are shown dim. In the tracebacks
+of a speaker from `deploy --small` files and functions have the names of the sources here, which must be those deployed.
 """
 
 
@@ -129,7 +131,7 @@ def words(line):
     """A line of the board as rich Text: a report in words, anything else dim."""
     report = _report(line)
     if report is None:
-        return Text(safe(line), style="dim")
+        return Text(_with_names(safe(line)), style="dim")
     kind = str(report["kind"])
     text = Text("%9s  " % _clock(report.get("t_ms")), style="dim")
     text.append("%-9s" % printable(kind)[:40], style=_STYLES.get(kind, ""))
@@ -165,7 +167,22 @@ def _state(report):
 def _text(report):
     for key in ("error_kind", "text", "log_id"):
         if report.get(key):
-            yield "%s  " % _value(report[key])
+            yield "%s  " % _with_names(_value(report[key]))
+
+
+def _with_names(text):
+    """What `deploy --small` shortened in a traceback is called as in the sources here."""
+    if 'File "' not in text:
+        return text
+    try:
+        return _program().real_text(text)
+    except (ToolError, OSError):  # the sources here are being worked on
+        return text
+
+
+@functools.lru_cache(maxsize=1)
+def _program():
+    return tree.small_program()
 
 
 def _turn(report):

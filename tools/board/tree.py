@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 
-from tools import ROOT, ToolError, size
+from tools import ROOT, ToolError, shorten, size
 
 ARCH = size.ARCH
 LOOSE_FILES = ("main.py", "boot.py")  # MicroPython starts them as source; in the order in which deploy renews them
@@ -15,6 +15,7 @@ _DESKTOP_ONLY = ("boards/sim.py", "lib/kernels_host.py")
 SLOTS = ("a", "b")
 STATE_PATH = "/slots/state.json"
 MANIFEST = "manifest.json"
+SMALL_HELP = "for a chip without PSRAM: less heap by short names in the modules, and tracebacks without line numbers"
 
 
 class Tree:
@@ -53,15 +54,17 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def build(root=ROOT, arch=ARCH, lib_folder=None):
+def build(root=ROOT, arch=ARCH, lib_folder=None, is_small=False):
     """The Tree of the sources below root, compiled; the same bytes from the same sources.
 
-    lib_folder: a folder whose modules go into the slot's lib as well (micropython-lib's aiohttp, say). ToolError with
-    the compiler's words when a file does not compile, or when a library has the name of one of ours.
+    lib_folder: a folder whose modules go into the slot's lib as well (micropython-lib's aiohttp, say). is_small: with
+    short names (shorten.py) and without line numbers, which takes less heap. ToolError with the compiler's words when a
+    file does not compile, or when a library has the name of one of ours.
     """
-    sources = [file for file in size.device_files(root) if file not in _DESKTOP_ONLY]
+    sources = _sources(root)
+    small = small_program(root) if is_small else None
     with tempfile.TemporaryDirectory(prefix="pipit-build-") as folder:
-        rows = _compile(sources, folder, root, arch)
+        rows = _compile(sources, folder, root, arch, small)
         libraries = {}
         if lib_folder:
             libraries, library_rows = _libraries(lib_folder, folder, arch)
@@ -79,9 +82,18 @@ def build(root=ROOT, arch=ARCH, lib_folder=None):
     return Tree(version(root, files, loose), files, loose, rows)
 
 
-def _compile(sources, folder, root, arch):
+def small_program(root=ROOT):
+    """The shorten.Program that build(is_small=True) compiles."""
+    return shorten.Program(size.read_sources(_sources(root), root))
+
+
+def _sources(root):
+    return [file for file in size.device_files(root) if file not in _DESKTOP_ONLY]
+
+
+def _compile(sources, folder, root, arch, small=None):
     rows = []
-    for file, source_bytes, mpy_bytes, error in size.compile_device_files(sources, folder, root, arch):
+    for file, source_bytes, mpy_bytes, error in size.compile_device_files(sources, folder, root, arch, small):
         if error:
             raise ToolError("%s does not compile for the board:\n%s" % (file, error))
         rows.append((file, source_bytes, mpy_bytes))

@@ -227,15 +227,14 @@ class _CutWait:
 
 def record_trace(path):
     """Write every trace entry to a file as it is made; the firmware's own ring holds the last ones only."""
-    from firmware import trace
+    from firmware import trace, trace_names
 
     file = open(path, "w")
 
     class WrittenTrace(trace.Trace):
         def add(self, code, arg=0):
             super().add(code, arg)
-            t_ms, code, arg = self._last()
-            file.write("%10d %-13s %d\n" % (t_ms, trace.NAMES[code] if code < len(trace.NAMES) else code, arg))
+            file.write(trace_names.line(*self._last()) + "\n")
             file.flush()
 
         def _last(self):

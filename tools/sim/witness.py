@@ -38,7 +38,7 @@ class Witness:
 
     def watch_firmware(self):
         """Once the firmware can be imported and the world knows the speaker's clock."""
-        from firmware import trace
+        from firmware import trace, trace_names
         from firmware.audio import player
 
         witness = self
@@ -48,7 +48,8 @@ class Witness:
             def add(self, code, arg=0):
                 super().add(code, arg)
                 for t_ms, code, arg in self.entries(1):
-                    witness.write("e %d %s %d" % (t_ms, trace.NAMES[code] if code < len(trace.NAMES) else code, arg))
+                    name = trace_names.NAMES[code] if code < len(trace_names.NAMES) else code
+                    witness.write("e %d %s %d" % (t_ms, name, arg))
 
         class SeenPlayer(player.Player):
             def __init__(self, *args, **keywords):

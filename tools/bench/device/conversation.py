@@ -1,8 +1,9 @@
 """Whole push-to-talk turns on the cheapest board: how much heap they leave, and whether a small one is enough.
 
-Child process of tools.bench.heap, started as `import conversation; conversation.main(SETTINGS)` from .mpy files, as on
-a device. SETTINGS: app_root, turns, share (true: only say what the board itself takes). Prints JSON lines: {"share"} or
-{"at": "boot" | "connected" | turn number, "used": heap bytes after a collection}. Any error ends it with exit code 1.
+Child process of tools.bench.heap, started as `import conversation; conversation.main(SETTINGS, bare_bytes)` from .mpy
+files, as on a device. SETTINGS: app_root, turns, share (true: only say what this program and the board take).
+bare_bytes: in use before this program was loaded. Prints JSON lines: {"share"} or {"at": "boot" | "connected" |
+turn number, "used": heap bytes after a collection}. Any error ends it with exit code 1.
 """
 
 import asyncio
@@ -14,10 +15,10 @@ _POLL_MS = 10
 _STEP_LIMIT_MS = 8000
 
 
-def main(settings):
+def main(settings, bare_bytes):
     sys.path[:] = [settings["app_root"], settings["app_root"] + "/lib", settings["app_root"] + "/bench"]
     if settings["share"]:
-        tell_share()
+        tell_share(bare_bytes)
         return
     import thin
 
@@ -27,8 +28,10 @@ def main(settings):
     asyncio.run(talk(speaker, settings["turns"]))
 
 
-def tell_share():
-    """What thin.py and its two I2S take, beyond the modules that the firmware needs anyway."""
+def tell_share(bare_bytes):
+    """What this program, thin.py and its two I2S take, beyond the modules that the firmware needs anyway."""
+    gc.collect()
+    own_bytes = gc.mem_alloc() - bare_bytes
     import kernels
     from firmware import compat
 
@@ -39,7 +42,7 @@ def tell_share():
     thin.install()
     made = [thin.I2S(0, 0, 0, 0, mode, 16, 0, 16000, 8192) for mode in (thin.I2S.RX, thin.I2S.TX)]
     gc.collect()
-    print('{"share": %d}' % (gc.mem_alloc() - before))
+    print('{"share": %d}' % (own_bytes + gc.mem_alloc() - before))
     return made, kernels, compat
 
 

@@ -192,15 +192,18 @@ def install():
 
 def make_speaker():
     """The app's Speaker by the config.json of this folder, its modules loaded in the order of firmware/start.py."""
-    from firmware import boards, config
+    from firmware import boards, collector, config
 
+    collector.pack(True)
     settings = config.load("config.json")
     board = boards.load("sim")
     gc.collect()
     from firmware import app, ports
 
     gc.collect()
-    return app.Speaker(settings, board, ports.real())
+    speaker = app.Speaker(settings, board, ports.real())
+    collector.pack(False)
+    return speaker
 
 
 def remove(before):

@@ -18,7 +18,7 @@ class Memory(Check):
     def __init__(self, run):
         super().__init__(run)
         speaker = run.speaker
-        uplink_ms = run.config.uplink_queue_ms + run.config.preroll_ms
+        uplink_ms = (run.config.uplink_queue_ms or run.config.queue_needed_ms()) + run.config.preroll_ms
         self._limits = {
             "ring bytes": (lambda: speaker.player._ring.used, speaker.player.capacity),
             "uplink ms": (lambda: speaker.uplink.waiting_ms(), uplink_ms),
