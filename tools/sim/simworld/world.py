@@ -21,7 +21,7 @@ _MAX_LED = 1000
 _PAUSE_US = 30_000
 _MAX_PAUSES = 100
 _TICKS_MAX = (1 << 30) - 1  # of a 32-bit port's ticks_ms, and of firmware.compat's
-_EDGE_US = 50  # longer between two looks at the clock: somebody else had the processor
+_EDGE_US = 50  # more around two looks at the clock: somebody else had the processor
 
 
 class PowerLoss(SystemExit):
@@ -69,7 +69,7 @@ def _beginning_of_a_ms():
     last_us, last_ms = time.ticks_us(), time.ticks_ms()
     while True:
         us, ms = time.ticks_us(), time.ticks_ms()
-        if ms != last_ms and time.ticks_diff(us, last_us) < _EDGE_US:
+        if ms != last_ms and time.ticks_diff(time.ticks_us(), last_us) < _EDGE_US:
             return us, ms & _TICKS_MAX
         last_us, last_ms = us, ms
 
