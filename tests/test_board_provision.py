@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -179,6 +180,19 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(words, capfd):
     assert caught.value.code == 2
     out, err = capfd.readouterr()
     assert "history" in err and TOKEN not in out + err
+
+
+@pytest.mark.parametrize(
+    "words",
+    (
+        ["--show", "--reset"], ["--show", "--volume", "9"], ["--reset", "--set", "tail_ms=9"],
+        ["--show", "--renew-roots"], ["--no-roots", "--renew-roots"], ["--no-roots", "--root", "ca.pem"],
+    ),
+)  # fmt: skip
+def test_words_of_which_one_would_undo_the_other_are_refused(words, capfd):
+    with pytest.raises(SystemExit) as caught:
+        provision.run_cli(["--port", "/dev/null", *words])
+    assert caught.value.code == 2 and re.search("contradict|stand alone", capfd.readouterr().err)
 
 
 def test_files_that_are_no_settings(nobody, tmp_path):

@@ -65,6 +65,7 @@ def run_cli(arguments):
         screen.print(printable(text), markup=False, style="dim")
 
     given = _given(options, parser)
+    _check_together(options, given, parser)
     port = ports.choose_port(options.port)
     try:
         way = way_in.find(port, note, options.repl)
@@ -141,6 +142,16 @@ def _parser():
     add("--port", help=ports.PORT_HELP + "; that of `sim --serial-pty` too")
     add("--repl", action="store_true", help="end a running speaker and write through MicroPython's prompt")
     return parser
+
+
+def _check_together(options, given, parser):
+    """What one half of the command line would silently undo of the other is a usage error."""
+    if options.show and options.reset:
+        parser.error("--show and --reset contradict each other")
+    if (options.show or options.reset) and (given or options.renew_roots or options.root):
+        parser.error("--show and --reset stand alone: settings and roots would not be written")
+    if options.no_roots and (options.renew_roots or options.root):
+        parser.error("--no-roots contradicts --renew-roots and --root")
 
 
 def board_names():
