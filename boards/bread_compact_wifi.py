@@ -11,7 +11,7 @@ BOARD = {
     # 8192 bytes are 64 ms of reading ahead. gain 4096/256 = 24 dB: what the source adds,
     # which keeps bits 27 to 12 of the microphone's 32 where the port keeps 31 to 16.
     "mic": {
-        "i2s_id": 0, "sck": 5, "ws": 4, "sd": 6, "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 8192, "gain_q8": 4096,
+        "i2s_id": 0, "sck": 5, "ws": 4, "sd": 6, "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 16_384, "gain_q8": 4096,
     },
     "speaker": {"i2s_id": 1, "sck": 15, "ws": 16, "sd": 7, "dma_ms": 80},
     "amp_enable": None,

@@ -12,7 +12,7 @@ BOARD = {
     "gate_tail_ms": 250,
     # gain 1024/256 = 12 dB: a bottom-port microphone at arm's length is quiet in the top 16 of its bits.
     "mic": {
-        "i2s_id": 0, "sck": 7, "ws": 9, "sd": 8, "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 8192, "gain_q8": 1024,
+        "i2s_id": 0, "sck": 7, "ws": 9, "sd": 8, "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 16_384, "gain_q8": 1024,
     },
     "speaker": {"i2s_id": 1, "sck": 5, "ws": 4, "sd": 6, "dma_ms": 80},
     "amp_enable": 45,

@@ -8,7 +8,7 @@ BOARD = {
     "is_duplex": True,
     "gate_tail_ms": 250,
     "mic": {
-        "i2s_id": 0, "sck": 5, "ws": 4, "sd": 6, "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 8192, "gain_q8": 1024,
+        "i2s_id": 0, "sck": 5, "ws": 4, "sd": 6, "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 16_384, "gain_q8": 1024,
     },
     "speaker": {"i2s_id": 1, "sck": 15, "ws": 16, "sd": 7, "dma_ms": 80},
     "amp_enable": None,

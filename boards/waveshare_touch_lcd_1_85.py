@@ -13,7 +13,7 @@ BOARD = {
     # gain 4096/256 = 24 dB: the source keeps bits 12 to 27 of the microphone's 32, the port keeps the top 16.
     "mic": {
         "i2s_id": 0, "sck": 15, "ws": 2, "sd": 39, "slot": "right",
-        "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 8192, "gain_q8": 4096,
+        "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 16_384, "gain_q8": 4096,
     },
     "speaker": {"i2s_id": 1, "sck": 48, "ws": 38, "sd": 47, "dma_ms": 80},
     "amp_enable": None,

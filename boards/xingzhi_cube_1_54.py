@@ -9,7 +9,7 @@ BOARD = {
     "gate_tail_ms": 250,
     # gain 4096/256 = 24 dB: the source keeps bits 12 to 27 of the microphone's 32, the port keeps the top 16.
     "mic": {
-        "i2s_id": 0, "sck": 5, "ws": 4, "sd": 6, "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 8192, "gain_q8": 4096,
+        "i2s_id": 0, "sck": 5, "ws": 4, "sd": 6, "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 16_384, "gain_q8": 4096,
     },
     "speaker": {"i2s_id": 1, "sck": 15, "ws": 16, "sd": 7, "dma_ms": 80},
     "amp_enable": None,

@@ -7,7 +7,8 @@ A board file holds one dict, BOARD, and imports nothing:
     psram           "octal", "quad" or "none"
     is_duplex       the microphone may stay open while the speaker plays: its echo is cancelled, or there is none
     gate_tail_ms    otherwise: how long the room still rings after the last audible sample
-    mic             i2s_id, sck, ws, sd, rate_hz, bits, ibuf_bytes, gain_q8 (256 = unchanged); kind "i2s" if given;
+    mic             i2s_id, sck, ws, sd, rate_hz, bits, ibuf_bytes (8 a frame: 16 384 outlast 112 ms in which the loop stands
+                    still for a report on the UART and a collection), gain_q8 (256 = unchanged); kind "i2s" if given;
                     slot "left" (L/R at ground) if not given, or "right"
     speaker         i2s_id, sck, ws, sd, dma_ms (sound in the DMA queue: what a stop must recall)
     amp_enable      pin that switches the amplifier on, or None

@@ -78,6 +78,7 @@ def test_whole_hardware_passes_every_check(reports, interpreter):
     assert abs(figures["clocks"]["mic_hz"] - 16_000) < 240
     assert figures["loop"]["snr_db_at_1000_hz"] > 30
     assert figures["i2s"]["longest_write_ms"] <= 3
+    assert figures["frames"]["cpu_mhz"] == 240 and figures["tls"]["longest_standstill_ms"] >= 0
     assert "token" not in json.dumps(report)
 
 

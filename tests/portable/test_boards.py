@@ -218,6 +218,15 @@ def test_the_speaker_queue_is_60_to_100_ms_of_whole_blocks_at_every_rate():
     assert [boards.speaker_ibuf_bytes(a_board(), hz) for hz in (8000, 16000, 24000)] == [1024, 2560, 3584]
 
 
+def test_the_microphone_of_a_board_with_psram_outlasts_a_loop_that_stands_still():
+    """50 ms for 600 bytes of reports on the UART, and a collection, meet at a press that interrupts an answer."""
+    for name in NAMES:
+        board = boards.load(name)
+        blocks = board["mic"]["ibuf_bytes"] // (256 * 8)
+        if board["psram"] != "none":
+            assert (blocks - 1) * 16 >= 100, name
+
+
 def test_remarks_on_settings_that_a_board_cannot_honour():
     free = config.parse('{"bot_id": "1", "token": "t", "mode": "free", "interrupt_keywords": ["stop now"]}')
     held = config.parse('{"bot_id": "1", "token": "t"}')

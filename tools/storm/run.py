@@ -42,6 +42,8 @@ _PACINGS = (
 
 # The ESP32 port waits for FreeRTOS, which ticks 100 times a second (mpconfigport.h, MICROPY_EVENT_POLL_HOOK).
 ESP32_TICK_MS = 10
+_UART_BYTE_US = 87  # at 115 200 baud
+_UART_BUFFER_BYTES = 128
 
 
 class Job:
@@ -145,6 +147,7 @@ class Run:
         self.start_ticks = self.rng.choice((0, _TICKS_PERIOD - 30_000, self.rng.randrange(_TICKS_PERIOD)))
         self.violations = []  # (t_ms, number, text)
         self.lines = []  # reports, the newest
+        self._uart_until_us = 0  # when the last byte printed will have left
         self.knob_rng = self._chance("knobs")  # for what a fault draws while it lasts
         self.on_state = []  # functions called with each state that the speaker tells
         self.on_reply = []  # functions called with each reply of its console
@@ -265,9 +268,21 @@ class Run:
         if self._hooks is not None:
             self._tell("on_trace", code, arg)
 
+    def _send_over_uart(self, n_bytes):
+        """print() of the ESP32 port waits, tick by tick, until the UART's buffer has taken the last byte, whether or not
+        anybody listens there (ports/esp32/uart.c).
+        """
+        now_us = self.clock._now_us
+        self._uart_until_us = max(self._uart_until_us, now_us) + n_bytes * _UART_BYTE_US
+        wait_us = self._uart_until_us - _UART_BUFFER_BYTES * _UART_BYTE_US - now_us
+        tick_us = self.loop.tick_us
+        if tick_us > 1 and wait_us > 0:
+            self.clock.sleep_us(-(-(now_us + wait_us) // tick_us) * tick_us - now_us)
+
     def _on_line(self, line):
         self._digest.update(line.encode())
         self.lines.append((self.clock.now_ms, line))
+        self._send_over_uart(len(line) + 2)
         if len(self.lines) > LAST_LINES:
             self.lines.pop(0)
         report = json.loads(line)
