@@ -250,7 +250,7 @@ def test_a_reset_in_the_middle_is_told_and_harmless(version_1, flash, monkeypatc
 
 
 def cli(board, monkeypatch, built, *arguments):
-    monkeypatch.setattr(deploy.tree, "build", lambda lib_folder=None: built)
+    monkeypatch.setattr(deploy.tree, "build", lambda lib_folder=None, is_small=False: built)
     return deploy.run_cli(["--port", board.port, *arguments])
 
 
@@ -270,7 +270,7 @@ def test_watching_deploys_at_every_change_and_survives_a_failure(board, monkeypa
     builds = [application("2"), ToolError("firmware/app.py does not compile"), application("3")]
     stamps = iter([{"x": 1}, {"x": 1}, {"x": 2}, {"x": 2}, {"x": 3}])
 
-    def build(lib_folder=None):
+    def build(lib_folder=None, is_small=False):
         built = builds.pop(0)
         if isinstance(built, ToolError):
             raise built

@@ -87,7 +87,7 @@ def test_files_that_do_not_fit_are_refused():
 @pytest.fixture
 def make(tmp_path, monkeypatch, capsys):
     """make(arguments, ...) -> (files of the image, what was printed)"""
-    monkeypatch.setattr(image.tree, "build", lambda lib_folder=None: application("1"))
+    monkeypatch.setattr(image.tree, "build", lambda lib_folder=None, is_small=False: application("1"))
     (tmp_path / "mpy.bin").write_bytes(micropython(rows=ROWS + VFS))
     (tmp_path / "config.json").write_text(json.dumps(SETTINGS))
 
