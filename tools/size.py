@@ -49,7 +49,8 @@ def compile_device_files(files, folder, root=ROOT, arch=ARCH, small=None):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "w", encoding="utf-8") as stream:
                 stream.write(small.texts[file])
-        return [_compile(command, scratch, file, folder, small.shown[file]) for file in files]
+        rows = [_compile(command, scratch, file, folder, small.shown[file]) for file in files]
+    return [(row[0], os.path.getsize(os.path.join(root, row[0]))) + row[2:] for row in rows]
 
 
 def _compile(command, root, file, folder, shown):
