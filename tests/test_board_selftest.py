@@ -79,6 +79,7 @@ def test_whole_hardware_passes_every_check(reports, interpreter):
     assert figures["loop"]["snr_db_at_1000_hz"] > 30
     assert figures["i2s"]["longest_write_ms"] <= 3
     assert figures["frames"]["cpu_mhz"] == 240 and figures["tls"]["longest_standstill_ms"] >= 0
+    assert ("handshake_stack_bytes" in figures["tls"]) == (interpreter != "cpython")
     assert "token" not in json.dumps(report)
 
 

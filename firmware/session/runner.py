@@ -418,12 +418,12 @@ class Runner:
             return
         self._noted = error
         self._trace.add(tr.ERROR, errors.KINDS.index(error.kind))
-        self.show_error(error.kind)
         code = getattr(error, "code", 0)
         if code:
             self._trace.add(tr.CLOUD_CODE, code)
         log_id = getattr(error, "log_id", "")  # what the cloud's support asks for
         report.say("error", self._ports.ticks_ms(), error_kind=error.kind, text=error.text, log_id=log_id)
+        self.show_error(error.kind)  # the last: it may find no memory
 
     def show_error(self, kind):
         """Replaced by app: the LED."""

@@ -341,6 +341,27 @@ def test_a_scan_while_the_station_joins_says_so():
     run_stepped(main)
 
 
+def test_the_self_test_listens_though_a_station_joins():
+    from firmware.selftest import network
+
+    class Bench:
+        figures = {}
+        wifi_ssid = "home"
+
+        def need_config(self):
+            return self
+
+    wlan = WLAN([0], try_ms=60_000)
+    wlan.found = [(b"home", b"", 6, -40, 3, False)]
+    wlan.active(True)
+    wlan.connect("home", PASSWORD)
+    bench = Bench()
+    bench.wlan = lambda: wlan
+    bench.ports = check.ports()
+    run_stepped(lambda: network.scan(bench))
+    assert bench.figures["networks"] == 1 and bench.figures["rssi_dbm"] == -40
+
+
 def test_a_radio_that_does_not_scan_says_why():
     class Off(WLAN):
         def scan(self):
