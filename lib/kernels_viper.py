@@ -356,19 +356,44 @@ def scale_into(src: ptr16, src_at: ptr16, n_samples: int, dst: ptr8, dst_at: int
             src_at = ptr16(int(src_at) + 16)
             left -= 8
     if value & 1 == 0:
-        if gain <= 4096:  # nothing can overflow
-            while left >= 8:
+        if gain <= 4096 and int(src_at) & 3 == 0 and (int(src) ^ int(src_at)) >> 2:
+            # With 16 bits of fraction the sample is the upper half of the product: stored whole it needs no shift, and
+            # what falls into the place before is overwritten at once. Bits beyond the 32nd mean nothing.
+            at = src
+            to = src_at
+            src = ptr16(gain << 4)  # what is used most, in the registers
+            src_at = ptr16(offset << 4)
+            while left >= 16:
+                ptr32(to)[0] = (at[1] ^ 0x8000) * int(src) + int(src_at)
+                to[0] = ((at[0] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[1] = (at[3] ^ 0x8000) * int(src) + int(src_at)
+                to[2] = ((at[2] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[2] = (at[5] ^ 0x8000) * int(src) + int(src_at)
+                to[4] = ((at[4] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[3] = (at[7] ^ 0x8000) * int(src) + int(src_at)
+                to[6] = ((at[6] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[4] = (at[9] ^ 0x8000) * int(src) + int(src_at)
+                to[8] = ((at[8] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[5] = (at[11] ^ 0x8000) * int(src) + int(src_at)
+                to[10] = ((at[10] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[6] = (at[13] ^ 0x8000) * int(src) + int(src_at)
+                to[12] = ((at[12] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[7] = (at[15] ^ 0x8000) * int(src) + int(src_at)
+                to[14] = ((at[14] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                at = ptr16(int(at) + 32)
+                to = ptr16(int(to) + 32)
+                left -= 16
+            src = at
+            src_at = to
+        if gain <= 4096:  # nothing can saturate
+            while left >= 4:
                 src_at[0] = ((src[0] ^ 0x8000) * gain + offset) >> 12
                 src_at[1] = ((src[1] ^ 0x8000) * gain + offset) >> 12
                 src_at[2] = ((src[2] ^ 0x8000) * gain + offset) >> 12
                 src_at[3] = ((src[3] ^ 0x8000) * gain + offset) >> 12
-                src_at[4] = ((src[4] ^ 0x8000) * gain + offset) >> 12
-                src_at[5] = ((src[5] ^ 0x8000) * gain + offset) >> 12
-                src_at[6] = ((src[6] ^ 0x8000) * gain + offset) >> 12
-                src_at[7] = ((src[7] ^ 0x8000) * gain + offset) >> 12
-                src = ptr16(int(src) + 16)
-                src_at = ptr16(int(src_at) + 16)
-                left -= 8
+                src = ptr16(int(src) + 8)
+                src_at = ptr16(int(src_at) + 8)
+                left -= 4
         while left >= 2:
             value = ((src[0] ^ 0x8000) * gain + offset) >> 12
             if value + 32768 >> 16:
