@@ -237,7 +237,7 @@ class Play:
         self.pass_once = self.player.step  # looked up once, as in run()
         self.player.begin()
         self.prepare()
-        _room[0] = 2 * self.player._speaker.dma_frames
+        _room[0] = 2 * (self.player._speaker.dma_frames - _BLOCK_FRAMES)  # all but the one that is being played
         self.step()
 
     def prepare(self):
