@@ -15,7 +15,7 @@ BOARD = {
     "mic": {
         "i2s_id": 0, "sck": 1, "ws": 4, "sd": 14, "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 8192, "gain_q8": 1024,
     },
-    "speaker": {"i2s_id": 1, "sck": 6, "ws": 5, "sd": 7, "dma_ms": 80},
+    "speaker": {"i2s_id": 1, "sck": 6, "ws": 5, "sd": 7, "dma_ms": 96},
     "amp_enable": 10,
     "button": {"pin": 2, "active_low": True, "pull_up": True},
     "volume_up": None,

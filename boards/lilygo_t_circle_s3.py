@@ -14,7 +14,7 @@ BOARD = {
     "mic": {
         "i2s_id": 0, "sck": 7, "ws": 9, "sd": 8, "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 16_384, "gain_q8": 1024,
     },
-    "speaker": {"i2s_id": 1, "sck": 5, "ws": 4, "sd": 6, "dma_ms": 80},
+    "speaker": {"i2s_id": 1, "sck": 5, "ws": 4, "sd": 6, "dma_ms": 96},
     "amp_enable": 45,
     # SD_MODE of the amplifier hangs on GPIO 45, pulled down as the chip wants it at its start; raised only afterwards.
     "strapping_ok": (45,),

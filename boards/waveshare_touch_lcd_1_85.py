@@ -15,7 +15,7 @@ BOARD = {
         "i2s_id": 0, "sck": 15, "ws": 2, "sd": 39, "slot": "right",
         "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 16_384, "gain_q8": 4096,
     },
-    "speaker": {"i2s_id": 1, "sck": 48, "ws": 38, "sd": 47, "dma_ms": 80},
+    "speaker": {"i2s_id": 1, "sck": 48, "ws": 38, "sd": 47, "dma_ms": 96},
     "amp_enable": None,
     # PWR_Control_PIN: keeps the board on when it runs on its battery.
     "hold_high": (7,),

@@ -11,7 +11,7 @@ BOARD = {
     "mic": {
         "i2s_id": 0, "sck": 5, "ws": 4, "sd": 6, "rate_hz": 16_000, "bits": 16, "ibuf_bytes": 16_384, "gain_q8": 4096,
     },
-    "speaker": {"i2s_id": 1, "sck": 15, "ws": 16, "sd": 7, "dma_ms": 80},
+    "speaker": {"i2s_id": 1, "sck": 15, "ws": 16, "sd": 7, "dma_ms": 96},
     "amp_enable": None,
     # The source raises it at the start and lowers it to switch the cube off.
     "hold_high": (21,),

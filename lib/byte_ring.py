@@ -84,11 +84,20 @@ class ByteRing:
         """
         head = self._head
         end = head + n
-        if end > self.capacity or n > self.used:
-            return -1
-        self._head = end if end < self.capacity else 0
+        if end >= self.capacity or n > self.used:
+            if end > self.capacity or n > self.used:
+                return -1
+            end = 0
+        self._head = end
         self.used -= n
         return head
+
+    def put_back(self, n):
+        """Undo the take() just made of n bytes: nothing was written since."""
+        self._head -= n
+        if self._head < 0:
+            self._head += self.capacity
+        self.used += n
 
     def drop_newest(self, n):
         """Take back the n bytes written last, as far as they wait still. Returns how many."""

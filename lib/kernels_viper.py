@@ -356,19 +356,44 @@ def scale_into(src: ptr16, src_at: ptr16, n_samples: int, dst: ptr8, dst_at: int
             src_at = ptr16(int(src_at) + 16)
             left -= 8
     if value & 1 == 0:
-        if gain <= 4096:  # nothing can overflow
-            while left >= 8:
+        if gain <= 4096 and int(src_at) & 3 == 0 and (int(src) ^ int(src_at)) >> 2:
+            # With 16 bits of fraction the sample is the upper half of the product: stored whole it needs no shift, and
+            # what falls into the place before is overwritten at once. Bits beyond the 32nd mean nothing.
+            at = src
+            to = src_at
+            src = ptr16(gain << 4)  # what is used most, in the registers
+            src_at = ptr16(offset << 4)
+            while left >= 16:
+                ptr32(to)[0] = (at[1] ^ 0x8000) * int(src) + int(src_at)
+                to[0] = ((at[0] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[1] = (at[3] ^ 0x8000) * int(src) + int(src_at)
+                to[2] = ((at[2] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[2] = (at[5] ^ 0x8000) * int(src) + int(src_at)
+                to[4] = ((at[4] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[3] = (at[7] ^ 0x8000) * int(src) + int(src_at)
+                to[6] = ((at[6] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[4] = (at[9] ^ 0x8000) * int(src) + int(src_at)
+                to[8] = ((at[8] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[5] = (at[11] ^ 0x8000) * int(src) + int(src_at)
+                to[10] = ((at[10] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[6] = (at[13] ^ 0x8000) * int(src) + int(src_at)
+                to[12] = ((at[12] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                ptr32(to)[7] = (at[15] ^ 0x8000) * int(src) + int(src_at)
+                to[14] = ((at[14] ^ 0x8000) * int(src) + int(src_at)) >> 16
+                at = ptr16(int(at) + 32)
+                to = ptr16(int(to) + 32)
+                left -= 16
+            src = at
+            src_at = to
+        if gain <= 4096:  # nothing can saturate
+            while left >= 4:
                 src_at[0] = ((src[0] ^ 0x8000) * gain + offset) >> 12
                 src_at[1] = ((src[1] ^ 0x8000) * gain + offset) >> 12
                 src_at[2] = ((src[2] ^ 0x8000) * gain + offset) >> 12
                 src_at[3] = ((src[3] ^ 0x8000) * gain + offset) >> 12
-                src_at[4] = ((src[4] ^ 0x8000) * gain + offset) >> 12
-                src_at[5] = ((src[5] ^ 0x8000) * gain + offset) >> 12
-                src_at[6] = ((src[6] ^ 0x8000) * gain + offset) >> 12
-                src_at[7] = ((src[7] ^ 0x8000) * gain + offset) >> 12
-                src = ptr16(int(src) + 16)
-                src_at = ptr16(int(src_at) + 16)
-                left -= 8
+                src = ptr16(int(src) + 8)
+                src_at = ptr16(int(src_at) + 8)
+                left -= 4
         while left >= 2:
             value = ((src[0] ^ 0x8000) * gain + offset) >> 12
             if value + 32768 >> 16:
@@ -494,8 +519,6 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
     done = 0
     read_at = int(src) + src_at
     left = n_samples
-    flip = 0x8000
-    flip |= flip << 16
     while left > 0:
         n = left
         if n > 320:
@@ -503,45 +526,47 @@ def decimate2_into(src: ptr16, src_at: int, n_samples: int, dst: ptr8, dst_at: i
         left -= n
         filled = state[0] + n
         src = ptr16(int(state) + 2 * (1 + state[0]))
-        src_at = n
+        src_at = 0x8000
         if (int(src) | read_at) & 3 == 0:
-            while src_at >= 8:
-                ptr32(src)[0] = ptr32(read_at)[0] ^ flip
-                ptr32(src)[1] = ptr32(read_at)[1] ^ flip
-                ptr32(src)[2] = ptr32(read_at)[2] ^ flip
-                ptr32(src)[3] = ptr32(read_at)[3] ^ flip
-                src = ptr16(int(src) + 16)
-                read_at += 16
-                src_at -= 8
-        while src_at > 0:
+            src_at |= src_at << 16
+            while n >= 16:
+                ptr32(src)[0] = ptr32(read_at)[0] ^ src_at
+                ptr32(src)[1] = ptr32(read_at)[1] ^ src_at
+                ptr32(src)[2] = ptr32(read_at)[2] ^ src_at
+                ptr32(src)[3] = ptr32(read_at)[3] ^ src_at
+                ptr32(src)[4] = ptr32(read_at)[4] ^ src_at
+                ptr32(src)[5] = ptr32(read_at)[5] ^ src_at
+                ptr32(src)[6] = ptr32(read_at)[6] ^ src_at
+                ptr32(src)[7] = ptr32(read_at)[7] ^ src_at
+                src = ptr16(int(src) + 32)
+                read_at += 32
+                n -= 16
+        while n > 0:
             src[0] = (ptr8(read_at)[0] | ptr8(read_at)[1] << 8) ^ 0x8000
             src = ptr16(int(src) + 2)
             read_at += 2
-            src_at -= 1
+            n -= 1
         src = ptr16(int(state) + 2)
         outputs = (filled - 33) >> 1
         done += outputs
         end = int(src) + 4 * outputs
-        while int(src) < end:
+        while end - int(src):
             # Unsigned samples: the positive taps add up to less than 2**31 at 65535 each, so no partial sum overflows.
-            src_at = (
-                src[17] * 8192
-                + (src[16] + src[18]) * 5187
-                - (src[14] + src[20]) * 1657
-                + (src[12] + src[22]) * 911
-                - (src[10] + src[24]) * 569
-                + (src[8] + src[26]) * 368
-                - (src[6] + src[28]) * 236
-                + (src[4] + src[30]) * 146
-                - (src[2] + src[32]) * 84
-                + (src[0] + src[34]) * 56
-                - _FIR_BIAS
-            ) >> 14
+            # From the outermost pair to the middle the signs of the taps take turns.
+            src_at = (src[0] + src[34]) * 56
+            src_at = (src[2] + src[32]) * 84 - src_at
+            src_at = (src[4] + src[30]) * 146 - src_at
+            src_at = (src[6] + src[28]) * 236 - src_at
+            src_at = (src[8] + src[26]) * 368 - src_at
+            src_at = (src[10] + src[24]) * 569 - src_at
+            src_at = (src[12] + src[22]) * 911 - src_at
+            src_at = (src[14] + src[20]) * 1657 - src_at
+            src_at = (src[16] + src[18]) * 5187 - src_at
+            src_at = (src[17] * 8192 + src_at - _FIR_BIAS) >> 14
             if src_at >> 16:
                 src_at = 65535 if src_at > 0 else 0
             if to_alaw:
-                n = src_at >> 8
-                at[0] = codes[n] ^ (src_at >> shifts[n] & 15)
+                at[0] = codes[src_at >> 8] ^ (src_at >> shifts[src_at >> 8] & 15)
                 at = ptr8(int(at) + 1)
             else:
                 at[0] = src_at

@@ -8,9 +8,9 @@ the DMA will be empty. It may be early by up to one block, because a block start
 ends; so the clock shows a block more, and every answer below ("audible", "drained", "underrun") allows for that block.
 It does not know who sent the audio.
 
-In the midst of an answer the task wakes every 20 ms and hands over what was played meanwhile, as many blocks at once as
-come nearest to 20 ms: what a wake-up, a conversion or a write costs besides its samples is paid once. As long as the
-clock says that the DMA is full it is believed, and asked in every 16th pass.
+In the midst of an answer sound flows: the task wakes when a run of blocks was played, 32 ms where the DMA is deep enough,
+and hands over the next in one conversion and one write. Else, and behind every 16th run to set the clock right, it goes
+block by block until the DMA takes no more.
 
 What is done in each pass is written for MicroPython on a small chip: no properties in the class (with one of them every
 attribute that is stored costs seven times as much), and at most 11 words of locals and stack in a function (a larger
@@ -36,7 +36,8 @@ _BROKEN = const(4)  # the bus failed: tried again once a second, bytes that come
 _BLOCK_FRAMES = const(256)
 _BLOCK_BYTES = const(512)
 _BLOCK_SHIFT = const(9)
-_RUN_MS = const(20)
+_RUN_MS = const(32)
+_STALL_MS = const(32)  # what the DMA holds at least when a run is due
 _ASK_EVERY = const(16)  # passes, a power of two
 _VOLUME_SHIFT = const(12)
 _RETRY_MS = const(1000)
@@ -56,20 +57,9 @@ class Player:
     """
 
     def __init__(
-        self,
-        speaker,
-        ring_bytes,
-        codec,
-        prebuffer_ms,
-        ports,
-        trace,
-        gate,
-        volume_percent=70,
-        on_first_sample=None,
-        on_drained=None,
-        on_underrun=None,
-        on_error=None,
-    ):
+        self, speaker, ring_bytes, codec, prebuffer_ms, ports, trace, gate, volume_percent=70, on_first_sample=None,
+        on_drained=None, on_underrun=None, on_error=None,
+    ):  # fmt: skip
         if speaker.rate_hz != codec.rate_hz:
             raise ValueError("a codec of %d Hz on a loudspeaker of %d" % (codec.rate_hz, speaker.rate_hz))
         self.turn = 0  # what begin() was given
@@ -99,21 +89,38 @@ class Player:
         self._poll_ms = self._block_ms // 2
         self._dma_blocks = speaker.dma_frames // _BLOCK_FRAMES
         dma_ms = speaker.dma_frames * 1000 // codec.rate_hz
-        self._full_poll_ms = max(self._poll_ms, min(_RUN_MS, dma_ms // 4))  # a stall may follow it
-        # How far off _quiet_ms may be while the DMA is full: it holds its depth, or a block less but for a moment.
+        self._full_poll_ms = max(self._poll_ms, dma_ms // 4)
+        # How far off _quiet_ms may be while the DMA is full: it holds its depth or a block less.
         self._full_most_ms = (self._dma_blocks + 1) * self._block_ms
         self._full_least_ms = (self._dma_blocks - 1) * _BLOCK_FRAMES * 1000 // codec.rate_hz + self._block_ms
         self._wire_bytes = _BLOCK_FRAMES * codec.bytes_per_sample  # of a block
-        n_blocks = max(1, (_RUN_MS * codec.rate_hz + 500 * _BLOCK_FRAMES) // (1000 * _BLOCK_FRAMES))
+        n_blocks = _RUN_MS * codec.rate_hz // (1000 * _BLOCK_FRAMES)
+        while n_blocks > 1 and dma_ms - n_blocks * self._block_ms - self._block_ms < _STALL_MS:
+            n_blocks -= 1
         self._run_samples = n_blocks * _BLOCK_FRAMES
-        self._run_bytes = n_blocks * self._wire_bytes
-        self._run_fits_ms = self._full_least_ms - (n_blocks - 1) * self._block_ms
+        self._run_wire_bytes = n_blocks * self._wire_bytes
         self._run = memoryview(bytearray(n_blocks * _BLOCK_BYTES))
+        self._run_ms = self._run_samples * 1000 // codec.rate_hz
+        self._even_bytes = 0 if self._run_samples * 1000 % codec.rate_hz else len(self._run)  # of a run of whole ms
+        # A run fits for sure when so little is left. Later by a run, and one is not enough.
+        self._run_fits_ms = dma_ms - self._run_ms
+        self._run_late_ms = self._run_fits_ms - self._run_ms
+        self._can_flow = self._run_fits_ms - self._block_ms >= _STALL_MS
+        self._is_flowing = False  # in the midst of an answer: nothing is pending and the DMA is full
         self._block = self._run[:_BLOCK_BYTES]
-        self._behind_block = self._run[_BLOCK_BYTES:]
         self._play_into = codec.play_into
-        self._pending = self._block  # what the DMA has still to take of _run, whole blocks; only while _pending_bytes
-        self._pending_bytes = 0  # 0: there is nothing pending
+        # Methods are looked for here before the class, and to find none costs as much as a call.
+        self.write_from = self.write_from
+        self._step_blocks = self._step_blocks
+        self._fill_block = self._fill_block
+        self._took = self._took
+        self._take = self._ring.take
+        self._put = self._ring.write_from
+        self._wire = self._ring.buf
+        self._write = speaker.write
+        self._sound_until = gate.sound_until
+        self._pending = self._block  # what the DMA has still to take, of whole blocks; while _pending_bytes
+        self._pending_bytes = 0
         self._pending_samples = 0  # without the padding behind them
         self._is_pending_loud = 0
         self._beep = Beep(codec.rate_hz)
@@ -124,7 +131,7 @@ class Player:
         self._hold_until_ms = 0
         self._first_is_out = False  # the first sample of this answer went to the DMA
         self._has_written = False  # of this answer, to the DMA, since it ran dry
-        self._has_sounded = False  # anything in the DMA since it was started; else its end means nothing
+        self._has_sounded = False  # anything in the DMA since it was started
         self._is_fresh = False  # the DMA was restarted at _restarted_ms and may be in its first round
         self._restarted_ms = 0
         self._quiet_ms = 0  # the sample clock: when the DMA will be empty, and a block more
@@ -139,8 +146,8 @@ class Player:
     # -- the owner of the answer
 
     def set_volume(self, percent):
-        """0..150, from the next blocks on. The gain is the square of the setting: loudness is heard in ratios, and
-        equal steps of a linear gain would all crowd at the upper end. 70 is -6 dB, 150 is +7 dB and may saturate.
+        """0..150, from the next blocks on. The gain is the square of the setting: equal steps of a
+        linear gain would all crowd at the upper end. 70 is -6 dB, 150 is +7 dB and may saturate.
         """
         if not 0 <= percent <= 150:
             raise ValueError("the volume is 0..150 percent, not %d" % percent)
@@ -153,7 +160,7 @@ class Player:
         return self._state == _IDLE or self._state == _BROKEN
 
     def is_audible(self):
-        """Something that can be heard has still to leave the DAC."""
+        """Something loud has still to leave the DAC."""
         return self._gate.is_audible(self._ports.ticks_ms())
 
     def room(self):
@@ -179,6 +186,7 @@ class Player:
         self._first_is_out = False
         self._has_written = False
         self._is_underrun = False
+        self._is_flowing = False
         if self._state == _BEEPING:
             self._pending_bytes = 0
         if self._state != _PLAYING or not (self._ring.used or self._pending_bytes):
@@ -195,7 +203,7 @@ class Player:
         if self._state != _HOLD and self._state != _PLAYING:
             self.stale_bytes += n
             return n
-        got = self._ring.write_from(src, n, src_at)
+        got = self._put(src, n, src_at)
         self.bytes_in += got
         if self._state == _HOLD and not self._is_timed and got:
             self._is_timed = True
@@ -223,6 +231,7 @@ class Player:
         """
         if self._state == _HOLD or self._state == _PLAYING:
             self._trace.add(codes.RING_MOST, self._ring.high_water)
+        self._is_flowing = False
         n = self._ring.clear()
         now_ms = self._ports.ticks_ms()
         if self._pending_bytes:
@@ -247,7 +256,7 @@ class Player:
             self.samples_played = max(0, self.samples_played - left_ms * self._rate_hz // 1000)
 
     def alert(self, kind):
-        """Start the short beeps of an errors.KINDS word or of "tap". False when something is being played already."""
+        """Start the short beeps of an errors.KINDS word or of "tap". False: something is being played already."""
         if self._state != _IDLE:
             return False
         self._beep.start(kind)
@@ -256,7 +265,7 @@ class Player:
         return True
 
     async def wait_room(self, timeout_ms):
-        """Wait until a block's worth of the ring is free or the answer is over. False after timeout_ms: still full."""
+        """Wait until the ring has room for a block or the answer is over. False after timeout_ms: still full."""
         until_ms = ticks_add(self._ports.ticks_ms(), timeout_ms)
         while self.room() < min(self._wire_bytes, self.capacity):
             if self._state != _HOLD and self._state != _PLAYING:
@@ -275,16 +284,17 @@ class Player:
     # -- the task
 
     def nudge(self):
-        """Wake the task for one pass, also when there is nothing to play: for whoever wants to see that it lives."""
+        """Wake the task for one pass: for whoever wants to see that it lives."""
         self._wake.set()
 
     async def run(self):
         """Play for ever; cancel it to stop."""
+        step = self.step
         while True:
             self._wake.clear()
             self.passes = self.passes + 1 & 0xFFFF
             try:
-                wait_ms = self.step()
+                wait_ms = step()
             except AudioError as error:
                 self._fail(error)
                 wait_ms = self._poll_ms
@@ -298,8 +308,33 @@ class Player:
 
         AudioError when the bus fails.
         """
-        if self._state != _PLAYING and self._state != _BEEPING:
-            return self._step_else()
+        if self._is_flowing:
+            left_ms = ticks_diff(self._quiet_ms, self._ticks_ms())
+            if self._run_late_ms < left_ms <= self._run_fits_ms:
+                n = self._take(self._run_wire_bytes)  # where they lie
+                if n >= 0:
+                    n = self._play_into(self._wire, n, self._run_samples, self._run, 0, self._volume)
+                    self._is_pending_loud = n
+                    n = self._write(self._run)
+                    if n == self._even_bytes:
+                        self.samples_played += self._run_samples
+                        self._quiet_ms = n = ticks_add(self._quiet_ms, self._run_ms)
+                        if self._is_pending_loud:
+                            self._sound_until(n)
+                        if self.passes & _ASK_EVERY - 1:
+                            return left_ms - self._run_late_ms
+                    else:
+                        self._make_pending(self._run, self._run_samples)
+                        self._took(n, left_ms)
+                elif self._ring.used >= self._run_wire_bytes:
+                    self._convert_pieces(self._run, self._run_wire_bytes)
+                    self._make_pending(self._run, self._run_samples)
+        self._is_flowing = False
+        if self._state == _PLAYING or self._state == _BEEPING:
+            return self._step_blocks()
+        return self._step_else()
+
+    def _step_blocks(self):
         now_ms = self._ticks_ms()
         left_ms = ticks_diff(self._quiet_ms, now_ms) if self._has_sounded else 0
         if left_ms <= 0 and self._has_written and self._state == _PLAYING and not self._is_all_out():
@@ -307,45 +342,64 @@ class Player:
         n_blocks = self._dma_blocks
         while n_blocks > 0:
             if left_ms >= self._full_least_ms and self.passes & _ASK_EVERY - 1:
-                return self._full_poll_ms
-            n = self._pending_bytes or self._fill(left_ms)
-            if not n:
+                return self._wait_full(left_ms)
+            is_new = not self._pending_bytes
+            if is_new and not self._fill_block():
                 break
-            taken = self._speaker.write(self._pending)
+            taken = self._write(self._pending)
             if taken:
                 if left_ms < self._block_ms:
                     left_ms = self._start_clock(now_ms)
-                samples = self._pending_samples
-                if taken == n:
-                    self._pending_bytes = 0
-                    n = taken + _BLOCK_BYTES - 1 >> _BLOCK_SHIFT  # from now on blocks
-                else:
-                    n = self._keep_rest(taken)
-                    samples -= self._pending_samples
-                n_blocks -= n
-                n *= _BLOCK_FRAMES
-                self._padding = n - samples
-                n = n * 1000 + self._quiet_rest
-                self._quiet_rest = n % self._rate_hz
-                n //= self._rate_hz
-                left_ms += n
-                self._quiet_ms = ticks_add(self._quiet_ms, n)
-                if self._is_pending_loud:
-                    self._gate.sound_until(self._quiet_ms)
-                if self._state == _PLAYING:
-                    self.samples_played += samples
-                    if not self._has_written:
-                        self._first_written()
-                        if self._state != _PLAYING:  # the callback flushed
-                            return 0
+                elif left_ms >= self._full_least_ms:  # not full after all: the clock is late
+                    left_ms = self._full_least_ms - self._poll_ms
+                    self._quiet_ms = ticks_add(now_ms, left_ms)
+                left_ms = self._took(taken, left_ms)
+                n_blocks -= 1
+                if self._state == _PLAYING and not self._has_written:
+                    self._first_written()
+                    if self._state != _PLAYING:  # the callback flushed
+                        return 0
             if self._pending_bytes:
-                if not self._full_least_ms <= left_ms <= self._full_most_ms:
-                    self._trust_full_dma(now_ms)
-                return self._full_poll_ms
+                if is_new and not taken and self._state == _PLAYING:
+                    self._ring.put_back(self._pending_samples * self._codec.bytes_per_sample)
+                    self._pending_bytes = 0
+                left_ms = self._trust_full_dma(now_ms, left_ms)
+                return self._wait_full(left_ms)
         return self._step_draining(now_ms) if self._is_all_out() else self._poll_ms
 
+    def _wait_full(self, left_ms):
+        """The DMA is full. Returns the ms to the next step."""
+        if self._can_flow and self._has_written and self._state == _PLAYING:
+            if not self._pending_bytes and not self._padding:
+                self._is_flowing = True
+                return left_ms - self._run_fits_ms
+        return self._full_poll_ms
+
+    def _took(self, taken, left_ms):
+        """The DMA took so many bytes of what is pending. Returns the ms until the new _quiet_ms."""
+        samples = self._pending_samples
+        n = self._pending_bytes
+        self._pending_bytes = n - taken
+        # Blocks that are complete now, then their frames, then ms.
+        n = (n + _BLOCK_BYTES - 1 >> _BLOCK_SHIFT) - (n - taken + _BLOCK_BYTES - 1 >> _BLOCK_SHIFT)
+        n *= _BLOCK_FRAMES
+        if self._pending_bytes:
+            self._pending = self._pending[taken:]
+            samples = min(samples, n)
+            self._pending_samples -= samples
+        self._padding = n - samples
+        if self._state == _PLAYING:
+            self.samples_played += samples
+        n = n * 1000 + self._quiet_rest
+        self._quiet_rest = n % self._rate_hz
+        n //= self._rate_hz
+        self._quiet_ms = ticks_add(self._quiet_ms, n)
+        if self._is_pending_loud:
+            self._sound_until(self._quiet_ms)
+        return left_ms + n
+
     def _is_all_out(self):
-        """The answer is complete, or the beep, and all of it was handed to the DMA."""
+        """All of the answer, or of the beep, was handed to the DMA."""
         if self._pending_bytes:
             return False
         return self._beep.is_over() if self._state == _BEEPING else self._is_complete and not self._ring.used
@@ -416,38 +470,33 @@ class Player:
 
     # -- blocks
 
-    def _fill(self, left_ms):
-        """Make the next blocks pending: a run, or one when the clock says that no more will be taken. left_ms: until
-        _quiet_ms. Returns their bytes, 0: there are none.
-        """
-        n = -1 if left_ms > self._run_fits_ms else self._ring.take(self._run_bytes)  # where they lie
-        if n < 0:
-            return self._fill_block()
-        self._is_pending_loud = self._play_into(self._ring.buf, n, self._run_samples, self._run, 0, self._volume)
-        self._pending = self._run
-        self._pending_samples = n = self._run_samples
-        self._pending_bytes = n = 2 * n
-        return n
-
     def _fill_block(self):
-        """Make one block pending: of an answer, the last of it perhaps, or of a beep."""
+        """Make one block pending, of an answer or of a beep. Returns its bytes, 0: there is none."""
         if self._state == _BEEPING:
             return self._fill_with_beep()
         n = self._ring.used
         if n < self._wire_bytes:
-            return self._fill_from_pieces(n) if n and self._is_complete else 0
-        n = self._ring.take(self._wire_bytes)
+            return self._pad(self._convert_pieces(self._block, n)) if n and self._is_complete else 0
+        n = self._take(self._wire_bytes)
         if n < 0:
-            return self._fill_from_pieces(self._wire_bytes)
-        self._is_pending_loud = self._play_into(self._ring.buf, n, _BLOCK_FRAMES, self._block, 0, self._volume)
+            self._convert_pieces(self._block, self._wire_bytes)
+            return self._pad(_BLOCK_FRAMES)
+        self._is_pending_loud = self._play_into(self._wire, n, _BLOCK_FRAMES, self._block, 0, self._volume)
         return self._pad(_BLOCK_FRAMES)
 
-    def _fill_from_pieces(self, n):
-        """From n wire bytes, at most a block, that may lie around the end of the ring: by way of the block's end."""
-        self._ring.read_into(self._block, n, _BLOCK_BYTES - n)
-        samples = n // self._codec.bytes_per_sample
-        self._is_pending_loud = self._play_into(self._block, _BLOCK_BYTES - n, samples, self._block, 0, self._volume)
-        return self._pad(samples)
+    def _make_pending(self, blocks, samples):
+        self._pending = blocks
+        self._pending_samples = samples
+        self._pending_bytes = n = len(blocks)
+        return n
+
+    def _convert_pieces(self, dst, n):
+        """n wire bytes that may lie around the end of the ring, by way of dst's end. Returns the samples."""
+        self._ring.read_into(dst, n, len(dst) - n)
+        self._is_pending_loud = self._play_into(
+            dst, len(dst) - n, n // self._codec.bytes_per_sample, dst, 0, self._volume
+        )
+        return n // self._codec.bytes_per_sample
 
     def _fill_with_beep(self):
         samples = self._beep.fill(self._block, _BLOCK_FRAMES)
@@ -457,25 +506,10 @@ class Player:
         return self._pad(samples)
 
     def _pad(self, samples):
-        """The block has so many samples and becomes pending; a half-filled DMA block would be played a round late."""
+        """The block, of so many samples, becomes pending; a half-filled one would be played a round late."""
         if samples < _BLOCK_FRAMES:
             scale_into(self._block, 2 * samples, _BLOCK_FRAMES - samples, self._block, 2 * samples, 0)  # silence
-        self._pending = self._block
-        self._pending_samples = samples
-        self._pending_bytes = _BLOCK_BYTES
-        return _BLOCK_BYTES
-
-    def _keep_rest(self, taken):
-        """The DMA took a part of what is pending. Returns the blocks that are complete now."""
-        n = self._pending_bytes - taken
-        n_blocks = (self._pending_bytes + _BLOCK_BYTES - 1 >> _BLOCK_SHIFT) - (n + _BLOCK_BYTES - 1 >> _BLOCK_SHIFT)
-        self._pending_bytes = n
-        if taken == _BLOCK_BYTES and self._pending is self._run:
-            self._pending = self._behind_block
-        else:
-            self._pending = self._pending[taken:]
-        self._pending_samples -= min(self._pending_samples, n_blocks * _BLOCK_FRAMES)
-        return n_blocks
+        return self._make_pending(self._block, samples)
 
     def _start_clock(self, now_ms):
         """The DMA was empty. After a restart the first block that it takes is one that it has just been through, so it
@@ -494,15 +528,12 @@ class Player:
         self._quiet_ms = ticks_add(now_ms, left_ms)
         return left_ms
 
-    def _trust_full_dma(self, now_ms):
-        """The DMA is full, so between its depth less one block and its depth are left: keeps the clocks together."""
-        if not self._has_sounded:
-            return
-        left_ms = ticks_diff(self._quiet_ms, now_ms)
-        if left_ms > self._full_most_ms:
-            self._quiet_ms = ticks_add(now_ms, self._full_most_ms)
-        elif left_ms < self._full_least_ms:
-            self._quiet_ms = ticks_add(now_ms, self._full_least_ms)
+    def _trust_full_dma(self, now_ms, left_ms):
+        """The DMA holds its depth or a block less: keeps the clocks together. Returns the ms until _quiet_ms."""
+        if self._has_sounded:
+            left_ms = max(self._full_least_ms, min(self._full_most_ms, left_ms))
+            self._quiet_ms = ticks_add(now_ms, left_ms)
+        return left_ms
 
     def _first_written(self):
         self._has_written = True
@@ -517,6 +548,7 @@ class Player:
 
     def _fail(self, error):
         self.errors += 1
+        self._is_flowing = False
         self._ring.clear()
         self._pending_bytes = 0
         self._state = _BROKEN

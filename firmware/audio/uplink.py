@@ -64,6 +64,7 @@ class Uplink:
         # The writer: next() says what comes next, AUDIO, END or 0, the same until pop(); see lib/frame_queue. After an
         # abort() in between, pop() does nothing: that frame is gone already.
         self.next = self._queue.take
+        self._push = self._queue.push
         self.pop = self._queue.pop
         self.frame = self._queue  # after next() the oldest frame: frame.buf[frame.at : frame.at + frame.n]
         self._state = _PREROLL
@@ -170,7 +171,7 @@ class Uplink:
                     self._overflow()
                 return
             queue.drop_oldest()
-        queue.push(frame, n, True)
+        self._push(frame, n, True)
         self.utterance_frames += 1
         if queue.frames > self.most_frames:
             self.most_frames = queue.frames

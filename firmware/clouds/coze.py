@@ -78,6 +78,11 @@ class Coze:
         self.malformed_count = 0  # messages that are no JSON object, audio that is no base64
         self.stale_bytes = 0  # wire bytes of dead turns that were dropped
         self.unusual_count = 0  # audio events that took the slow path
+        # A method is looked for in the object before its class, and not finding it there costs as much as calling it.
+        self.encode_audio_into = self.encode_audio_into
+        self.receive = self.receive
+        self._decode_ahead = self._decode_ahead
+        self._is_audio = self._is_audio
 
     # Connection
 

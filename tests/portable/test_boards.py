@@ -215,7 +215,7 @@ def test_the_speaker_queue_is_60_to_100_ms_of_whole_blocks_at_every_rate():
             queue_ms = ibuf_bytes * 1000 / (2 * rate_hz)
             assert 60 <= queue_ms <= 100, (dma_ms, rate_hz, queue_ms)
             assert queue_ms <= max(dma_ms, 75), (dma_ms, rate_hz, queue_ms)
-    assert [boards.speaker_ibuf_bytes(a_board(), hz) for hz in (8000, 16000, 24000)] == [1024, 2560, 3584]
+    assert [boards.speaker_ibuf_bytes(a_board(), hz) for hz in (8000, 16000, 24000)] == [1536, 3072, 4608]
 
 
 def test_the_microphone_of_a_board_with_psram_outlasts_a_loop_that_stands_still():

@@ -543,6 +543,121 @@ async def test_audible_covers_every_sample_that_is_heard_and_ends_soon_after():
 # -- the DMA
 
 
+async def drained(desk):
+    for _ in range(1000):
+        if desk.drained_ms is not None:
+            return
+        await sleep_ms(10)
+    assert False, "not drained"
+
+
+FLOWS = (("pcm", 24000, 9), ("pcm", 24000, 8), ("pcm", 24000, 7), ("pcm", 16000, 6), ("g711a", 8000, 3))
+
+
+@stepped()
+async def test_in_the_midst_of_an_answer_a_run_of_blocks_is_handed_over_at_once():
+    for name, hz, blocks in FLOWS:
+        desk = Desk(ring_bytes=10_001, codec_name=name, hz=hz, blocks=blocks)  # the end of the ring lies inside a sample
+        data = pcm(ramp(0, 3 * hz)) if name == "pcm" else bytes([0x80 | i * 7 % 128 for i in range(3 * hz)])
+        sent = 0
+        desk.player.begin()
+        while sent < len(data):
+            n = desk.player.write_from(data, min(777, len(data) - sent), sent)
+            sent += n
+            if n < 777:
+                await sleep_ms(20)
+        passes = desk.player.passes
+        began_ms = desk.now_ms()
+        desk.player.complete()
+        await drained(desk)
+        heard = desk.speaker.sound()
+        if name == "pcm":
+            assert heard == ramp(0, 3 * hz), (hz, blocks)
+        else:
+            values = [kernels_tables.ALAW_VALUES[code] for code in data]
+            assert list(heard) == values, (hz, blocks)
+        assert desk.speaker.gaps() == [] and desk.underruns_ms == []
+        assert desk.player.samples_played == 3 * hz
+        # A pass a run, and a few at the beginning.
+        n_passes = passes * 1000 // began_ms
+        assert n_passes <= (32 if blocks != 7 else 48) + 8, (hz, blocks, n_passes)
+        desk.task.cancel()
+
+
+@stepped()
+async def test_a_loop_that_stands_still_for_43_ms_at_any_moment_is_not_heard_at_24_khz():
+    for blocks in (7, 8, 9):
+        for phase in (0, 100, 255):
+            desk = Desk(hz=24000, blocks=blocks, phase_frames=phase)
+            desk.player.begin()
+            desk.write(pcm(ramp(0, 30_000)))
+            await sleep_ms(200)
+            for i in range(9):
+                check.block_ms(43 if blocks == 9 else 42)
+                await sleep_ms(50 + 7 * i)
+            desk.player.complete()
+            await sleep_ms(1000)
+            assert desk.speaker.sound() == ramp(0, 30_000)
+            assert desk.speaker.gaps() == [] and desk.underruns_ms == [], (blocks, phase, desk.underruns_ms)
+            desk.task.cancel()
+
+
+@stepped()
+async def test_flowing_sound_follows_a_dac_that_is_slow_or_fast():
+    for name, hz, blocks in FLOWS:
+        for percent in (98, 102):
+            desk = Desk(codec_name=name, hz=hz, blocks=blocks, real_hz=hz * percent // 100)
+            data = pcm(ramp(0, 4 * hz)) if name == "pcm" else bytes([0x80 | i * 7 % 128 for i in range(4 * hz)])
+            desk.player.begin()
+            sent = 0
+            while sent < len(data):
+                sent += desk.player.write_from(data, min(2000, len(data) - sent), sent)
+                await sleep_ms(15)
+            desk.player.complete()
+            await drained(desk)
+            assert desk.speaker.gaps() == [] and desk.underruns_ms == [], (hz, blocks, percent)
+            assert len(desk.speaker.sound()) == 4 * hz
+            _, end_ms = desk.speaker.sound_span_ms()
+            assert 0 <= desk.drained_ms - end_ms <= 100, (hz, blocks, percent, desk.drained_ms, end_ms)
+            desk.task.cancel()
+
+
+@stepped()
+async def test_flowing_sound_is_silent_at_once_and_allocates_nothing():
+    for name, hz, blocks in FLOWS:
+        desk = Desk(ring_bytes=80_000, codec_name=name, hz=hz, blocks=blocks)
+        desk.player.begin()
+        desk.write(bytes(80_000) if name == "pcm" else b"\xd5" * 20_000)
+        await sleep_ms(400)
+        desk.task.cancel()
+        player = desk.player
+        room = Room()
+        player._write = room.write
+        n_flowed = 0
+        for _ in range(20):
+            room.n_bytes = 4096
+            player.passes = 1
+            early_ms = compat.ticks_diff(player._quiet_ms, check.now_ms()) - player._run_fits_ms
+            if early_ms > 0:
+                await sleep_ms(early_ms)
+            n_flowed += player._is_flowing
+            check.assert_no_allocation(player.step)
+        assert n_flowed >= 18, (name, hz, blocks, n_flowed)
+        assert player.flush() > 0 and player.step() == 0
+
+
+class Room:
+    """A DMA that takes what is left of n_bytes."""
+
+    def __init__(self):
+        self.n_bytes = 0
+
+    def write(self, mv):
+        n = min(self.n_bytes, len(mv))
+        self.n_bytes -= n
+        return n
+
+
 @stepped()
 async def test_one_wake_up_fills_the_dma_at_most_once():
     desk = Desk(blocks=6)
@@ -726,7 +841,7 @@ async def test_playing_allocates_nothing():
             player = desk.player
             piece = bytearray(1001)
             speaker = SilentSpeaker(player)
-            player._speaker = speaker
+            player._write = speaker.write
             player.begin()
             player.write_from(piece, 1001)
             await sleep_ms(130)

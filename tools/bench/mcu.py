@@ -136,7 +136,9 @@ _COZE = ["unload.py", "firmware/clouds/__init__.py", "firmware/clouds/turns.py",
 _UP = ["kernels_py.py", "firmware/events.py", "json_scan.py", "frame_queue.py", "ws_protocol.py", "ws_handshake.py"] + [
     "firmware/audio/" + name for name in ("__init__.py", "codec.py", "gate.py", "uplink.py", "recorder.py")
 ] + _COZE + ["firmware/net/__init__.py", "firmware/net/link.py", "ways.py"]  # fmt: skip
-_PLAYER = ["firmware/audio/" + name for name in ("__init__.py", "codec.py", "gate.py", "beeps.py", "player.py")]
+_PLAYER = ["firmware/audio/" + name for name in ("__init__.py", "codec.py", "gate.py", "beeps.py", "player.py")] + [
+    "firmware/drivers/__init__.py", "firmware/drivers/i2s.py",
+]  # fmt: skip
 _DOWN = _PLAYER + [
     "firmware/audio/intake.py", "firmware/events.py", "json_scan.py", "ws_protocol.py", "ws_handshake.py",
 ] + _COZE + ["delta.py", "ways.py"]  # fmt: skip

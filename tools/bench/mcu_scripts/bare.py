@@ -85,6 +85,14 @@ class _Event:
         return self._is_set
 
 
+class _Poll:
+    def register(self, stream, flags):
+        pass
+
+    def poll(self, timeout_ms):
+        return []
+
+
 # The clock's functions are C on a device: native code here, so that they cost about as little.
 @micropython.viper
 def _add(a: int, b: int) -> int:
@@ -125,6 +133,7 @@ class _SHA1:
 
 
 sys.modules["asyncio"] = _Module(Event=_Event)
+sys.modules["select"] = _Module(poll=_Poll, POLLIN=1, POLLOUT=4)
 sys.modules["hashlib"] = _Module(sha1=_SHA1)
 sys.modules["os"] = _Module(urandom=_chance)
 sys.modules["firmware.compat"] = _Module(
