@@ -1,7 +1,7 @@
 """The kernels in MicroPython's native code. Contracts in kernels_py.
 
-Viper integers are machine words, 64 bits on a desktop and 32 on the device: nothing here relies on an overflow or on
-a shift pushing bits out. Viper checks no bounds. Any offset is allowed, so 16-bit and 32-bit accesses stand behind a
+Viper integers are machine words, 64 bits on a desktop and 32 on the device: of whatever may overflow only the lower
+32 bits are used. Viper checks no bounds. Any offset is allowed, so 16-bit and 32-bit accesses stand behind a
 test of the address; tables and the filter's state are arrays of their own and always aligned.
 
 How it is written follows from what the emitter does with it, counted by `make bench-mcu`: the first two parameters

@@ -145,16 +145,15 @@ def test_sound_that_goes_on_after_an_interruption():
 
 def test_late_audio_of_a_dead_answer():
     def prepare(run):
-        turns = run.speaker.cloud._turns
-        turns.is_live = lambda *arguments: True
+        run.speaker.cloud._is_live = lambda *arguments: True
 
     broken(2, "after it had been interrupted", prepare, [LATE], seconds=90)
 
 
 def _spoil_blocks(run, spoil):
-    speaker = run.speaker.player._speaker
-    plain = speaker.write
-    speaker.write = every(30, plain, lambda mv: plain(spoil(bytes(mv))))
+    player = run.speaker.player
+    plain = player._write
+    player._write = every(30, plain, lambda mv: plain(spoil(bytes(mv))))
 
 
 def test_a_sample_that_is_dropped():
@@ -241,6 +240,7 @@ def test_a_queue_without_a_limit():
         uplink = run.speaker.uplink
         uplink._limit_frames = 10**6
         uplink._queue = FrameQueue(2000, 640)
+        uplink._push = uplink._queue.push
 
     stall = fault("stall", 8000, for_ms=60_000)
     broken(5, "uplink ms", prepare, [stall], mode="free")

@@ -3,18 +3,18 @@
     write_from ──► ring (wire bytes) ──► decode, volume ──► run of blocks of 256 frames ──► DMA ──► DAC
                    prebuffer, underruns        gate, sample clock                           drain, flush
 
-The port does not say what the DAC has played, so a sample clock does: each block handed over extends the time at which
+The port does not say what the DAC has played, so a sample clock does: each block given extends the time at which
 the DMA will be empty. It may be early by up to one block, because a block starts where the last one of the DMA's round
 ends; so the clock shows a block more, and every answer below ("audible", "drained", "underrun") allows for that block.
 It does not know who sent the audio.
 
 In the midst of an answer sound flows: the task wakes when a run of blocks was played, 32 ms where the DMA is deep enough,
 and hands over the next in one conversion and one write. Else, and behind every 16th run to set the clock right, it goes
-block by block until the DMA takes no more.
+by blocks until the DMA takes no more.
 
-What is done in each pass is written for MicroPython on a small chip: no properties in the class (with one of them every
-attribute that is stored costs seven times as much), and at most 11 words of locals and stack in a function (a larger
-frame comes from the heap).
+What is done in each pass is written for MicroPython on a small chip: no properties in the class (one makes storing any
+attribute seven times as dear), and at most 11 words of locals and stack in a function (a larger frame comes from the
+heap).
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _IDLE = const(0)  # no answer: bytes that come are stale
 _HOLD = const(1)  # an answer, and the prebuffer is collected (again)
 _PLAYING = const(2)
 _BEEPING = const(3)
-_BROKEN = const(4)  # the bus failed: tried again once a second, bytes that come are stale
+_BROKEN = const(4)  # the bus: tried again once a second, bytes that come are stale
 
 _BLOCK_FRAMES = const(256)
 _BLOCK_BYTES = const(512)
@@ -64,7 +64,7 @@ class Player:
             raise ValueError("a codec of %d Hz on a loudspeaker of %d" % (codec.rate_hz, speaker.rate_hz))
         self.turn = 0  # what begin() was given
         self.bytes_in = 0  # wire bytes of this answer that were accepted
-        self.bytes_cut = 0  # wire bytes of this answer that its owner gave up for want of room
+        self.bytes_cut = 0  # wire bytes of this answer given up for want of room
         self.samples_played = 0  # of this answer; after flush() without those recalled
         self.underruns = 0  # of this answer
         self.underrun_ms = 0
@@ -83,7 +83,7 @@ class Player:
         self._on_drained = on_drained
         self._on_underrun = on_underrun
         self._on_error = on_error
-        self.ring = self._ring = ByteRing(ring_bytes)  # public for whoever decodes into its free room
+        self.ring = self._ring = ByteRing(ring_bytes)  # public: some decode into its free room
         self._rate_hz = codec.rate_hz
         self._block_ms = (_BLOCK_FRAMES * 1000 + codec.rate_hz - 1) // codec.rate_hz
         self._poll_ms = self._block_ms // 2
@@ -101,12 +101,12 @@ class Player:
         self._run_wire_bytes = n_blocks * self._wire_bytes
         self._run = memoryview(bytearray(n_blocks * _BLOCK_BYTES))
         self._run_ms = self._run_samples * 1000 // codec.rate_hz
-        self._even_bytes = 0 if self._run_samples * 1000 % codec.rate_hz else len(self._run)  # of a run of whole ms
-        # A run fits for sure when so little is left. Later by a run, and one is not enough.
+        self._even_bytes = 0 if self._run_samples * 1000 % codec.rate_hz else len(self._run)  # of whole ms
+        # A run fits when so little is left; later by a run, one is not enough.
         self._run_fits_ms = dma_ms - self._run_ms
         self._run_late_ms = self._run_fits_ms - self._run_ms
         self._can_flow = self._run_fits_ms - self._block_ms >= _STALL_MS
-        self._is_flowing = False  # in the midst of an answer: nothing is pending and the DMA is full
+        self._is_flowing = False  # nothing is pending and the DMA is full
         self._block = self._run[:_BLOCK_BYTES]
         self._play_into = codec.play_into
         # Methods are looked for here before the class, and to find none costs as much as a call.
@@ -130,9 +130,9 @@ class Player:
         self._is_timed = False  # in _HOLD: the first byte is there and _hold_until_ms counts
         self._hold_until_ms = 0
         self._first_is_out = False  # the first sample of this answer went to the DMA
-        self._has_written = False  # of this answer, to the DMA, since it ran dry
+        self._has_written = False  # of this answer, since the DMA ran dry
         self._has_sounded = False  # anything in the DMA since it was started
-        self._is_fresh = False  # the DMA was restarted at _restarted_ms and may be in its first round
+        self._is_fresh = False  # restarted at _restarted_ms: the DMA may be in its first round
         self._restarted_ms = 0
         self._quiet_ms = 0  # the sample clock: when the DMA will be empty, and a block more
         self._quiet_rest = 0  # its fraction, in 1/rate ms
@@ -146,8 +146,8 @@ class Player:
     # -- the owner of the answer
 
     def set_volume(self, percent):
-        """0..150, from the next blocks on. The gain is the square of the setting: equal steps of a
-        linear gain would all crowd at the upper end. 70 is -6 dB, 150 is +7 dB and may saturate.
+        """0..150, from the next blocks on. The gain is the square of the setting: equal steps of a linear one would
+        crowd at the upper end. 70 is -6 dB, 150 is +7 dB and may saturate.
         """
         if not 0 <= percent <= 150:
             raise ValueError("the volume is 0..150 percent, not %d" % percent)
@@ -311,7 +311,7 @@ class Player:
         if self._is_flowing:
             left_ms = ticks_diff(self._quiet_ms, self._ticks_ms())
             if self._run_late_ms < left_ms <= self._run_fits_ms:
-                n = self._take(self._run_wire_bytes)  # where they lie
+                n = self._take(self._run_wire_bytes)
                 if n >= 0:
                     n = self._play_into(self._wire, n, self._run_samples, self._run, 0, self._volume)
                     self._is_pending_loud = n
@@ -325,7 +325,9 @@ class Player:
                             return left_ms - self._run_late_ms
                     else:
                         self._make_pending(self._run, self._run_samples)
-                        self._took(n, left_ms)
+                        left_ms = self._took(n, left_ms)
+                        if not self._pending_bytes and self.passes & _ASK_EVERY - 1:
+                            return self._wait_full(left_ms)
                 elif self._ring.used >= self._run_wire_bytes:
                     self._convert_pieces(self._run, self._run_wire_bytes)
                     self._make_pending(self._run, self._run_samples)
@@ -368,7 +370,7 @@ class Player:
         return self._step_draining(now_ms) if self._is_all_out() else self._poll_ms
 
     def _wait_full(self, left_ms):
-        """The DMA is full. Returns the ms to the next step."""
+        """The DMA is full: the ms to the next step."""
         if self._can_flow and self._has_written and self._state == _PLAYING:
             if not self._pending_bytes and not self._padding:
                 self._is_flowing = True
@@ -376,7 +378,7 @@ class Player:
         return self._full_poll_ms
 
     def _took(self, taken, left_ms):
-        """The DMA took so many bytes of what is pending. Returns the ms until the new _quiet_ms."""
+        """The DMA took so many bytes of what is pending. Returns the ms until _quiet_ms."""
         samples = self._pending_samples
         n = self._pending_bytes
         self._pending_bytes = n - taken
@@ -471,7 +473,7 @@ class Player:
     # -- blocks
 
     def _fill_block(self):
-        """Make one block pending, of an answer or of a beep. Returns its bytes, 0: there is none."""
+        """Make one block pending, of an answer or of a beep. Returns its bytes, or 0."""
         if self._state == _BEEPING:
             return self._fill_with_beep()
         n = self._ring.used

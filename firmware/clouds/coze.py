@@ -83,6 +83,7 @@ class Coze:
         self.receive = self.receive
         self._decode_ahead = self._decode_ahead
         self._is_audio = self._is_audio
+        self._is_live = self._turns.is_live
 
     # Connection
 
@@ -153,7 +154,7 @@ class Coze:
         if self._ring is None or not self._decode_ahead(buf, start, n):
             return self._receive_slowly(buf, start, n, now_ms)
         start = self._found[_CHAT_ID]
-        if self._turns.is_live(buf, start, self._found[_CHAT_ID + 1] if start >= 0 else 0, now_ms):
+        if self._is_live(buf, start, self._found[_CHAT_ID + 1] if start >= 0 else 0, now_ms):
             return events.AUDIO if self.audio_n else ""
         self.stale_bytes += self.audio_n
         return ""
@@ -215,7 +216,7 @@ class Coze:
             return self._parsed(buf, start, end, now_ms)
         found = self._found
         at = found[_CHAT_ID]
-        is_live = self._turns.is_live(buf, at, found[_CHAT_ID + 1] if at >= 0 else 0, now_ms)
+        is_live = self._is_live(buf, at, found[_CHAT_ID + 1] if at >= 0 else 0, now_ms)
         at = found[_CONTENT]
         return self._audio(buf, at, found[_CONTENT + 1] if at >= 0 else 0, is_live)
 

@@ -119,3 +119,19 @@ def test_the_ring_allocates_nothing():
 
     for _ in range(9):  # at every place of the wrap
         assert_no_allocation(through)
+
+
+def test_what_was_taken_can_be_put_back():
+    for head in range(10):
+        ring = ByteRing(10)
+        ring.write_from(bytes(head), head)
+        ring.read_into(bytearray(10), head)
+        ring.write_from(b"abcdefgh", 8)
+        for n in range(1, 9):
+            at = ring.take(n)
+            assert at < 0 or bytes(ring.buf[at : at + n]) == b"abcdefgh"[:n]
+            if at >= 0:
+                ring.put_back(n)
+            assert ring.used == 8
+        out = bytearray(8)
+        assert ring.read_into(out, 8) == 8 and out == b"abcdefgh"

@@ -308,6 +308,19 @@ def test_a_block_may_be_made_from_the_end_of_itself():
             assert ints(buf.bytes()[: 2 * n]) == [kernels_tables.ULAW_VALUES[code] for code in codes]
 
 
+def test_samples_may_be_scaled_into_the_place_just_before_them():
+    for kernel in ALL:
+        for gain in (2007, 4096, 9216):
+            for distance in (0, 1, 2, 3, 4, 6, 8, 62):
+                for at in range(4):
+                    pcm = _random_bytes(134)
+                    buf = Guarded(134 + distance, at, bytes(distance) + pcm)
+                    expected = Guarded(134)
+                    is_loud = kernels_py.scale_into(pcm, 0, 67, expected.buf, expected.at, gain)
+                    assert kernel.scale_into(buf.buf, buf.at + distance, 67, buf.buf, buf.at, gain) == is_loud
+                    assert buf.bytes()[:134] == expected.bytes(), (kernel, gain, distance, at)
+
+
 def test_scale_rounds_saturates_and_finds_the_peak():
     for kernel in ALL:
         for gain, shift, before, after, peak in (
