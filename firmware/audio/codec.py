@@ -33,6 +33,15 @@ _ALAW_SILENCE = const(0xD5)
 _ULAW_SILENCE = const(0xFF)
 
 
+def gain_q12(volume_percent):
+    """4096 leaves samples as they are. The gain is the square of the setting, because loudness is heard in ratios: equal
+    steps of a linear one would all crowd at the upper end. 70 is -6 dB, 150 is +7 dB and may saturate.
+    """
+    if not 0 <= volume_percent <= 150:
+        raise ValueError("the volume is 0..150 percent, not %d" % volume_percent)
+    return (volume_percent * volume_percent << 12) // 10_000
+
+
 def uplink(name):
     """A new uplink codec: PCM, G711A or G711U. It carries the low-pass of one stream: one microphone, one codec."""
     if name == PCM:

@@ -21,11 +21,13 @@ import asyncio
 
 from byte_ring import ByteRing
 from kernels import scale_into
+from unload import unload
 
 from .. import trace as codes
 from ..compat import const, ticks_add, ticks_diff
 from ..errors import AudioError
 from .beeps import Beep
+from .codec import gain_q12
 
 _IDLE = const(0)  # no answer: bytes that come are stale
 _HOLD = const(1)  # an answer, and the prebuffer is collected (again)
@@ -36,10 +38,7 @@ _BROKEN = const(4)  # the bus: tried again once a second, bytes that come are st
 _BLOCK_FRAMES = const(256)
 _BLOCK_BYTES = const(512)
 _BLOCK_SHIFT = const(9)
-_RUN_MS = const(32)
-_STALL_MS = const(32)  # what the DMA holds at least when a run is due
 _ASK_EVERY = const(16)  # passes, a power of two
-_VOLUME_SHIFT = const(12)
 _RETRY_MS = const(1000)
 _ROOM_POLL_MS = const(10)
 
@@ -60,6 +59,8 @@ class Player:
         self, speaker, ring_bytes, codec, prebuffer_ms, ports, trace, gate, volume_percent=70, on_first_sample=None,
         on_drained=None, on_underrun=None, on_error=None,
     ):  # fmt: skip
+        from .runs import is_enough, run_blocks
+
         if speaker.rate_hz != codec.rate_hz:
             raise ValueError("a codec of %d Hz on a loudspeaker of %d" % (codec.rate_hz, speaker.rate_hz))
         self.turn = 0  # what begin() was given
@@ -94,9 +95,7 @@ class Player:
         self._full_most_ms = (self._dma_blocks + 1) * self._block_ms
         self._full_least_ms = (self._dma_blocks - 1) * _BLOCK_FRAMES * 1000 // codec.rate_hz + self._block_ms
         self._wire_bytes = _BLOCK_FRAMES * codec.bytes_per_sample  # of a block
-        n_blocks = _RUN_MS * codec.rate_hz // (1000 * _BLOCK_FRAMES)
-        while n_blocks > 1 and dma_ms - n_blocks * self._block_ms - self._block_ms < _STALL_MS:
-            n_blocks -= 1
+        n_blocks = run_blocks(dma_ms, self._block_ms, codec.rate_hz)
         self._run_samples = n_blocks * _BLOCK_FRAMES
         self._run_wire_bytes = n_blocks * self._wire_bytes
         self._run = memoryview(bytearray(n_blocks * _BLOCK_BYTES))
@@ -105,7 +104,8 @@ class Player:
         # A run fits when so little is left; later by a run, one is not enough.
         self._run_fits_ms = dma_ms - self._run_ms
         self._run_late_ms = self._run_fits_ms - self._run_ms
-        self._can_flow = self._run_fits_ms - self._block_ms >= _STALL_MS
+        self._can_flow = is_enough(self._run_fits_ms, self._block_ms)
+        unload(__name__.rpartition(".")[0], ("runs",))
         self._is_flowing = False  # nothing is pending and the DMA is full
         self._block = self._run[:_BLOCK_BYTES]
         self._play_into = codec.play_into
@@ -146,13 +146,9 @@ class Player:
     # -- the owner of the answer
 
     def set_volume(self, percent):
-        """0..150, from the next blocks on. The gain is the square of the setting: equal steps of a linear one would
-        crowd at the upper end. 70 is -6 dB, 150 is +7 dB and may saturate.
-        """
-        if not 0 <= percent <= 150:
-            raise ValueError("the volume is 0..150 percent, not %d" % percent)
+        """0..150, from the next blocks on."""
+        self._gain = gain_q12(percent)
         self.volume_percent = percent
-        self._gain = (percent * percent << _VOLUME_SHIFT) // 10_000
         self._volume = self._codec.volume(self._gain)
 
     def is_idle(self):
