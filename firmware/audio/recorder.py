@@ -175,6 +175,12 @@ class Recorder:
         if self.gated_frames % 50 == 1:
             self._trace.add(codes.GATED, self.gated_frames * FRAME_MS)
 
+    def backlog_frames(self):
+        """Whole frames that the DMA must hold already, because nobody has read for so long."""
+        if not self._has_anchor:
+            return 0
+        return min(ticks_diff(self._ports.ticks_ms(), self._caught_up_ms), self._dma_ms) // FRAME_MS
+
     def level(self):
         """Loudness of the last frame: 0 silence, 100 full scale, linear in dB: 15 steps of 6 dB, straight between."""
         peak = self.peak

@@ -114,9 +114,13 @@ class Uplink:
         """
         if self._state == _TURN and self._tail_frames:
             self._set_state(_TAIL)
-            self._tail_left = self._tail_frames
+            self._tail_left = self._tail_frames + self.backlog_frames()
         elif self._state != _PREROLL and self._state != _TAIL:
             self._end()
+
+    def backlog_frames(self):
+        """Replaced by app: whole frames that were heard already and have still to be pushed."""
+        return 0
 
     def _tell_most(self):
         self._trace.add(codes.QUEUE_MOST, self.most_frames * FRAME_MS)

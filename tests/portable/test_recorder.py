@@ -23,16 +23,17 @@ def number_of(i):
 class Desk:
     """A recorder at work, an uplink without limits, and the samples that came out. Inside run_stepped only."""
 
-    def __init__(self, is_duplex=False, preroll_ms=300, gain_q8=256, sample=number_of, **mic):
+    def __init__(self, is_duplex=False, preroll_ms=300, gain_q8=256, sample=number_of, tail_ms=0, **mic):
         self.t0 = check.now_ms()
         self.mic = FakeMic(check.now_ms, sample, **mic)
         self.trace = Trace(check.now_ms)
         self.gate = Gate(is_duplex, 250)
-        self.uplink = Uplink(codec.uplink("pcm"), 5000, preroll_ms, self.trace)
+        self.uplink = Uplink(codec.uplink("pcm"), 5000, preroll_ms, self.trace, tail_ms)
         self.errors = []
         self.recorder = Recorder(
             self.mic, self.uplink, self.gate, check.ports(), self.trace, gain_q8, self.errors.append
         )
+        self.uplink.backlog_frames = self.recorder.backlog_frames
         self.task = asyncio.create_task(self.recorder.run())
 
     def utterance(self):
@@ -102,6 +103,22 @@ async def test_nothing_after_finish_is_heard_and_the_end_comes_last():
     assert 500 - 60 <= desk.mic.caught_at_ms(first) <= 500
     assert 700 - 60 <= desk.mic.caught_at_ms(first + len(samples)) <= 700
     assert desk.uplink.next() == 0
+
+
+@stepped()
+async def test_what_waited_in_the_dma_at_the_release_is_no_part_of_the_tail():
+    desk = Desk(preroll_ms=0, tail_ms=120, blocks=8)
+    await sleep_ms(500)
+    desk.uplink.start()
+    await sleep_ms(200)
+    check.block_ms(107)  # a collection: meanwhile the button comes up
+    desk.uplink.finish()
+    released_ms = ticks_diff(check.now_ms(), desk.t0)
+    await sleep_ms(400)
+    samples = desk.utterance()
+    end = first_number(samples) + len(samples)
+    assert desk.recorder.overrun_ms == 0 and not desk.uplink.is_recording
+    assert 120 - 41 <= desk.mic.caught_at_ms(end) - released_ms <= 120
 
 
 # -- gain and level

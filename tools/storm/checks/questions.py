@@ -63,6 +63,7 @@ class Questions(Check):
         super().__init__(run)
         self._codec = run.config.uplink_codec
         self._gain_q8 = run.board["mic"]["gain_q8"]
+        self._dma_samples = run.board["mic"]["ibuf_bytes"] // 8
         self._expected = self._pcm if self._codec == "pcm" else self._coded
         self._codes = None if self._codec == "pcm" else _code_table(_ENCODERS[self._codec])
         self._step = 1 if self._codes is None else 2  # samples of the microphone for each item of the wire
@@ -228,8 +229,11 @@ class Questions(Check):
 
     def _is_own_voice(self, stream, missing):
         """Frames that began before the press while the loudspeaker sounded are left out, counted as gated."""
-        is_at_press = abs(stream.hole_from - stream.recording.press) < _HEAD_SLACK + 2 * _FRAME
-        return is_at_press and not self.run.board["is_duplex"] and missing <= 3 * _FRAME and missing % _FRAME == 0
+        since_press = stream.hole_from - stream.recording.press
+        is_at_press = -self._dma_samples - 2 * _FRAME < since_press < _HEAD_SLACK + 2 * _FRAME
+        if self.run.board["is_duplex"] or not is_at_press:
+            return False
+        return missing <= self._dma_samples + _FRAME and missing % _FRAME == 0
 
     def on_tick(self):
         if self._holes:
