@@ -110,36 +110,36 @@ def test_each_state_meets_each_thing_that_can_happen_at_its_first_instant(mode, 
     assert len(clean(Job(1, "all", 4.7, faults, settings)).pairs) >= least
 
 
-# Each once broke a promise, or was told to.
+# Each once broke a promise, or was told to. (seed, faults, minutes, tick_ms)
 MENDED = (
     # A question that was given up while the network held its frames was asked by the next connection.
-    (2, "half_open@26068:for_ms=0 wifi_lost@65919:for_ms=4149", 1.4),
+    (2, "half_open@26068:for_ms=0 wifi_lost@65919:for_ms=4149", 1.4, 0),
     # Speech that nobody had asked for was dropped while the button was down, and played from its middle later.
     (2, "no_memory@9914:every=4,for_ms=9128 worst_instants@38407:first=9,for_ms=73237,late_ms=0 "
-        "worst_instants@60776:first=98,for_ms=43949,late_ms=0", 1.8),
+        "worst_instants@60776:first=98,for_ms=43949,late_ms=0", 1.8, 0),
     # A microphone that had failed gave the pre-roll of the next question: sound from seconds before the press.
-    (9, "mic_silent@12000:for_ms=1800 mic_silent@22386:for_ms=1725 bounce@30000:for_ms=100,ms=3", 0.5),
+    (9, "mic_silent@12000:for_ms=1800 mic_silent@22386:for_ms=1725 bounce@30000:for_ms=100,ms=3", 0.5, 0),
     # An allocation that failed within an effect of the session ended the program.
-    (4, "no_memory@8000:every=2,for_ms=60000 bounce@70000:for_ms=100,ms=3", 1.2),
+    (4, "no_memory@8000:every=2,for_ms=60000 bounce@70000:for_ms=100,ms=3", 1.2, 0),
     # No fault of the speaker: a question that the network held until after the next press was taken for the next one.
     (77002, "tool_unanswered@19641:for_ms=669 turn_fails@38292:for_ms=33235,nth=12 silent@79115:for_ms=383 "
-        "latency@148887:for_ms=11407,ms=880", 2.7),
+        "latency@148887:for_ms=11407,ms=880", 2.7, 0),
     # What waited in the microphone's DMA while everything stood still was counted as the tail behind the release.
     (11, "illegal_frames@8720:for_ms=7706,how=long_control slow_updated@54761:by_ms=1946,for_ms=14291 "
         "clock_jump@63107:for_ms=1,years=1 tool_unanswered@83596:for_ms=12242 tls_fails@120364:for_ms=34230 "
         "wifi_lost@172939:for_ms=27935 silent@211806:for_ms=27696 "
-        "collector_pauses@243369:every_ms=787,for_ms=19879,ms=107", 4.2),
+        "collector_pauses@243369:every_ms=787,for_ms=19879,ms=107", 4.2, 10),
     # No fault of the speaker: four frames of its own voice lie in a DMA as deep as that of today's boards.
     (23, "slow_updated@19045:by_ms=3886,for_ms=498 "
         "doubled_and_reordered@30287:for_ms=39943,on=conversation.audio.completed "
         "slow_audio@86114:by_ms=12472,for_ms=14380 long_answers@115369:for_ms=60823 "
-        "address_change@191566:for_ms=5129 silent@194962:for_ms=32440", 4.1),
+        "address_change@191566:for_ms=5129 silent@194962:for_ms=32440", 4.1, 10),
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed, faults, minutes", MENDED)
-def test_what_once_broke_stays_mended(seed, faults, minutes):
-    clean(Job(seed, "all", minutes, cli.parse_faults(faults)))
+@pytest.mark.parametrize("seed, faults, minutes, tick_ms", MENDED)
+def test_what_once_broke_stays_mended(seed, faults, minutes, tick_ms):
+    clean(Job(seed, "all", minutes, cli.parse_faults(faults), tick_ms=tick_ms))
 
 
 def test_a_connection_that_the_network_forgot_is_known_within_half_a_minute():
