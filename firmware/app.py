@@ -152,6 +152,7 @@ class Speaker:
         self.recorder = recorder.Recorder(
             self._mic, self.uplink, sound_gate, ports, self.trace, board["mic"]["gain_q8"], self._on_mic_error
         )
+        self.uplink.opened = self.recorder.opened
         self.uplink.backlog_frames = self.recorder.backlog_frames
 
     def _make_session(self, network, board, machine, rows):

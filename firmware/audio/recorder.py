@@ -50,8 +50,7 @@ class Recorder:
         self._silence = memoryview(bytearray(FRAME_BYTES))
         self._rests = {0: self._frame}  # offset -> the frame from there on; DMA blocks lead to five offsets
         self._fill = 0
-        self._was_recording = False
-        self._opened_ms = 0  # when the utterance was opened, as far as it was noticed here
+        self._opened_ms = 0  # when the utterance was opened
         self._has_anchor = False
         self._anchor_ms = 0  # the sample number 0 of _heard was caught at this instant, or up to a block earlier
         self._heard = 0  # samples since the anchor, lost ones included
@@ -87,10 +86,6 @@ class Recorder:
     def step(self):
         """Move what the microphone has now, at most 160 ms of it. Never waits; AudioError when the bus fails."""
         now_ms = self._ports.ticks_ms()
-        is_recording = self._uplink.is_recording
-        if is_recording and not self._was_recording:
-            self._opened_ms = now_ms
-        self._was_recording = is_recording
         n_frames = 0
         while n_frames < _MAX_FRAMES_PER_STEP:
             wanted = FRAME_BYTES - self._fill
@@ -174,6 +169,10 @@ class Recorder:
     def _trace_gated(self):
         if self.gated_frames % 50 == 1:
             self._trace.add(codes.GATED, self.gated_frames * FRAME_MS)
+
+    def opened(self):
+        """An utterance begins now, though its first frames may come later: what began before is pre-roll."""
+        self._opened_ms = self._ports.ticks_ms()
 
     def backlog_frames(self):
         """Whole frames that the DMA must hold already, because nobody has read for so long."""

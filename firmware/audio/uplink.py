@@ -100,6 +100,7 @@ class Uplink:
         if self._queue.ends() >= _WAITING_UTTERANCES:
             self._overflow()
             return
+        self.opened()
         self._set_state(_STREAM if drop_oldest else _TURN)
         self._queue.commit()
         self.most_frames = max(self.most_frames, self._queue.frames)
@@ -117,6 +118,9 @@ class Uplink:
             self._tail_left = self._tail_frames + self.backlog_frames()
         elif self._state != _PREROLL and self._state != _TAIL:
             self._end()
+
+    def opened(self):
+        """Replaced by app: an utterance begins at this instant."""
 
     def backlog_frames(self):
         """Replaced by app: whole frames that were heard already and have still to be pushed."""

@@ -108,7 +108,8 @@ _PTT = {
     (TAIL, FAILED): (IDLE, ("fail", "discard")),
     (TAIL, LINK_LOST): (OFFLINE, ("abort", "fail", "disconnect", "retry_later")),
     (TAIL, DEADLINE): (IDLE, ("mic_silent", "fail", "discard")),
-    (THINKING, PRESS): (LISTENING, ("interrupt", "end_turn", "record")),
+    # What tells of the old turn comes behind "record", which begins a new one: on a UART it takes some 20 ms.
+    (THINKING, PRESS): (LISTENING, ("interrupt", "record")),
     (THINKING, STOP): (IDLE, ("interrupt", "end_turn")),
     (THINKING, TURN_DONE): (IDLE, ("end_turn",)),
     (THINKING, CANCELLED): (IDLE, ("supersede", "end_turn")),
@@ -116,7 +117,7 @@ _PTT = {
     (THINKING, FAILED): (IDLE, ("fail",)),
     (THINKING, LINK_LOST): (OFFLINE, ("abort", "fail", "disconnect", "retry_later")),
     (THINKING, DEADLINE): (IDLE, ("time_out_answer", "fail", "give_up")),
-    (SPEAKING, PRESS): (LISTENING, ("flush", "interrupt", "end_turn", "record")),
+    (SPEAKING, PRESS): (LISTENING, ("flush", "interrupt", "record")),
     (SPEAKING, STOP): (IDLE, ("flush", "interrupt", "end_turn")),
     (SPEAKING, CANCELLED): (IDLE, ("flush", "end_turn")),
     (SPEAKING, DRAINED): (IDLE, ("end_turn",)),

@@ -33,6 +33,7 @@ class Desk:
         self.recorder = Recorder(
             self.mic, self.uplink, self.gate, check.ports(), self.trace, gain_q8, self.errors.append
         )
+        self.uplink.opened = self.recorder.opened
         self.uplink.backlog_frames = self.recorder.backlog_frames
         self.task = asyncio.create_task(self.recorder.run())
 
@@ -249,6 +250,20 @@ async def test_a_barge_in_is_heard_from_the_press_on_though_the_room_still_sound
         first_ms = desk.mic.caught_at_ms(first_number(samples))
         assert 1000 <= first_ms <= 1060, first_ms
         desk.task.cancel()
+
+
+@stepped()
+async def test_a_barge_in_is_heard_from_the_press_on_though_everything_stands_still_behind_it():
+    desk = Desk(blocks=8)
+    await sleep_ms(400)
+    desk.gate.sound_until(desk.ms(2000))
+    await sleep_ms(600)
+    desk.gate.silence_from(desk.ms(1000))  # the flush
+    desk.uplink.start()
+    check.block_ms(70)  # a report on a slow UART, a collection
+    await sleep_ms(300)
+    first_ms = desk.mic.caught_at_ms(first_number(desk.utterance()))
+    assert 1000 <= first_ms <= 1020 + 16, first_ms
 
 
 @stepped()
