@@ -13,7 +13,7 @@ from . import ports as world
 from .audio import codec, gate, intake, player, recorder, uplink
 from .clouds import coze
 from .compat import const
-from .drivers import button, i2s, led, power
+from .drivers import button, i2s, led
 from .net import link, wifi
 from .session import gestures, runner, states
 
@@ -85,7 +85,8 @@ class Speaker:
         import machine
         import network
 
-        from . import boards  # needed for a moment
+        from . import boards  # this one and the next are needed for a moment
+        from .drivers import power
 
         power.full_speed(machine)
         self.config = config
@@ -101,6 +102,7 @@ class Speaker:
         self._polls = 0  # of the controls, wraps
         self._remarks = boards.remarks(board, config)
         power.raise_pins(machine, board)
+        unload(_PACKAGE + ".drivers", ("power",))
         # While the heap is whole: loading the table takes much room for a moment, and the buffer is in one piece.
         rows = runner.rows_for(config.mode)
         if config.websocket != "aiohttp":

@@ -9,12 +9,12 @@ from tools.bench import heap
 from tools.cloud.server import CloudServer
 
 # KB of heap in which two turns must come through, the bench's own share of 8 to 12 KB not counted: the smallest that
-# was found, and 4 to 6 more. The issue asks for 384 and 224 with a 64 KB ring.
+# was found, and 2 to 5 more. The issue asks for 384 and 224 with a 64 KB ring.
 LIMITS_KB = (
-    (64, "64 KB ring", 356),
+    (64, "64 KB ring", 358),
     (64, "64 KB ring, small", 290),
     (64, "no PSRAM", 247),
-    (32, "64 KB ring", 289),
+    (32, "64 KB ring", 293),
     (32, "64 KB ring, small", 224),
     (32, "no PSRAM", 182),
 )

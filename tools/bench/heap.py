@@ -20,7 +20,9 @@ SCENARIO = {
 
 # Who keeps the connection for ever seldom presses without one, and then need not record for long. The rest is as the
 # README advises.
-_SHORT = {"keep_link_ms": 0, "press_wait_ms": 500, "preroll_ms": 200, "message_max_bytes": 8192}
+_SHORT = {
+    "keep_link_ms": 0, "press_wait_ms": 500, "preroll_ms": 100, "message_max_bytes": 8192, "rx_buffer_bytes": 3072,
+}  # fmt: skip
 # Name -> (is it `deploy --small`, settings that differ from the defaults). All speak G.711 A-law both ways.
 PROFILES = {
     "64 KB ring": (False, {"ring_bytes": 65536}),

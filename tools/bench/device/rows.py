@@ -17,6 +17,7 @@ from array import array
 IS_MICROPYTHON = sys.implementation.name == "micropython"
 FRAME_MS = 20
 DELTA_MS = 60
+_SPEAKER_DMA_MS = 96  # as in boards/
 _LEAST_US = 60_000
 _ROUNDS = 3
 _HEAP_CALLS = 24
@@ -208,7 +209,7 @@ class BaseDown:
 
 
 class Play:
-    """Ring -> decode, volume -> I2S block by block. One call is 20 ms."""
+    """Ring -> decode, volume -> I2S, whenever the player asks for it. One call is 20 ms."""
 
     def __init__(self, codec_name, hz):
         import thin
@@ -218,8 +219,9 @@ class Play:
 
         thin.clock.ticks_ms = self.ticks_ms = Clock()
         down = codec.downlink(codec_name, hz)
+        ibuf_bytes = hz * 2 * _SPEAKER_DMA_MS // 1000
         speaker = i2s.Speaker(
-            lambda: thin.I2S(1, None, None, None, thin.I2S.TX, 16, 0, hz, hz * 2 * 80 // 1000), hz, hz * 2 * 80 // 1000
+            lambda: thin.I2S(1, None, None, None, thin.I2S.TX, 16, 0, hz, ibuf_bytes), hz, ibuf_bytes
         )
         record = ports.Ports(self.ticks_ms, None, None, None, None, None)
         self._player = player.Player(speaker, 16384, down, 0, record, trace.Trace(self.ticks_ms), gate.Gate(True, 0))
@@ -227,11 +229,18 @@ class Play:
         self._player.begin()
         for _ in range(8):
             self._player.write_from(self.wire, len(self.wire))
+        self._due_ms = self._end_ms = 0
 
     def step(self):
-        self._player.write_from(self.wire, len(self.wire))
-        self.ticks_ms.ms += FRAME_MS
-        self._player.step()
+        player = self._player
+        player.write_from(self.wire, len(self.wire))
+        self._end_ms += FRAME_MS
+        while self._due_ms < self._end_ms:
+            self.ticks_ms.ms = self._due_ms
+            player.passes += 1  # as run() does
+            wait_ms = player.step()
+            assert wait_ms, "it has nothing to play"
+            self._due_ms += wait_ms
 
 
 class Clock:
