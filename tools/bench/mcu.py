@@ -131,12 +131,15 @@ def mpy_cross():
 
 _KERNELS = ["kernels_tables.py", "kernels_py.py", "kernels_viper.py", "kernels_json_viper.py"]
 _BASE = ["kernels_tables.py", "kernels_viper.py", "kernels_json_viper.py", "counter.py", "kernels.py",
-         "firmware/__init__.py", "firmware/errors.py", "firmware/trace.py", "byte_ring.py", "bare_names"]  # fmt: skip
-_COZE = ["unload.py", "firmware/clouds/__init__.py", "firmware/clouds/turns.py", "firmware/clouds/coze.py"]
+         "unload.py", "firmware/__init__.py", "firmware/errors.py", "firmware/trace.py", "byte_ring.py",
+         "bare_names"]  # fmt: skip
+_COZE = ["firmware/clouds/__init__.py", "firmware/clouds/turns.py", "firmware/clouds/coze.py"]
 _UP = ["kernels_py.py", "firmware/events.py", "json_scan.py", "frame_queue.py", "ws_protocol.py", "ws_handshake.py"] + [
     "firmware/audio/" + name for name in ("__init__.py", "codec.py", "gate.py", "uplink.py", "recorder.py")
 ] + _COZE + ["firmware/net/__init__.py", "firmware/net/link.py", "ways.py"]  # fmt: skip
-_PLAYER = ["firmware/audio/" + name for name in ("__init__.py", "codec.py", "gate.py", "beeps.py", "player.py")] + [
+_PLAYER = [
+    "firmware/audio/" + name for name in ("__init__.py", "codec.py", "gate.py", "beeps.py", "runs.py", "player.py")
+] + [
     "firmware/drivers/__init__.py", "firmware/drivers/i2s.py",
 ]  # fmt: skip
 _DOWN = _PLAYER + [

@@ -4,6 +4,7 @@
 """
 
 import io
+import json
 import sys
 
 import micropython
@@ -142,5 +143,6 @@ sys.modules["firmware.compat"] = _Module(
     ticks_add=_add,
     ticks_diff=_subtract,
     wait_event=lambda event: event,
+    parse_json=json.loads,
 )
 Ports = _Module(ticks_ms=Clock.ticks_ms, random_bytes=_chance)
