@@ -128,12 +128,12 @@ class Speaker:
         self.led = led.Led(hardware.pixel(machine, board["led"]), self.ports.ticks_ms)
 
     def _make_audio(self, machine, board):
+        from . import boards
+
         config = self.config
         ports = self.ports
         down = codec.downlink(config.downlink_codec, config.downlink_hz)
         sound_gate = gate.Gate(board["is_duplex"], board["gate_tail_ms"])
-        from . import boards
-
         ibuf_bytes = boards.speaker_ibuf_bytes(board, down.rate_hz)
         self._speaker = i2s.open_speaker(machine, board["speaker"], down.rate_hz, ibuf_bytes)
         ring_bytes = config.ring_bytes or config.ring_needed_bytes()

@@ -172,12 +172,8 @@ class Outcome:
         """When the person did this, in ms of the world."""
         return [t_ms for t_ms, action in self.result.run["actions"] if action == what][nth]
 
-    def report_ms(self, report):
-        """When the speaker reported this, in ms of the world."""
-        return (report["t_ms"] - self.result.run["t_ms_start"]) % (1 << 30)
-
     def state_ms(self, state, nth=0):
-        return self.report_ms([r for r in self.result.of_kind("state") if r["state"] == state][nth])
+        return self.result.report_ms([r for r in self.result.of_kind("state") if r["state"] == state][nth])
 
     def sent(self, *event_types):
         """The speaker's own messages of these types."""

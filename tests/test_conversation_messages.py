@@ -165,7 +165,7 @@ def test_an_end_that_is_missing_is_not_missed(outcome, interpreter):
 def test_a_question_without_words_fails_aloud_and_at_once(outcome, interpreter):
     run = outcome("no words", interpreter)
     assert run.errors == ["turn"] and run.outcomes == ["failed", "answered"]
-    assert run.report_ms(run.result.of_kind("error")[0]) - run.at_ms("release") < 600
+    assert run.result.report_ms(run.result.of_kind("error")[0]) - run.at_ms("release") < 600
     assert run.result.speaker["spans"][0][0] * 1000 / run.rate_hz < run.at_ms("press", 1), "beeps"
 
 

@@ -157,7 +157,7 @@ def test_what_breaks_costs_one_turn_and_the_next_one_works(outcome, name, interp
 def test_a_connection_that_is_half_open_at_rest_is_found_out_in_time(outcome):
     run = outcome("half-open at rest", MPY64)
     assert run.errors == ["timeout"] and run.outcomes == ["answered"], run.result.why()
-    found_ms = run.report_ms(run.result.of_kind("error")[0]) - run.state_ms("idle")
+    found_ms = run.result.report_ms(run.result.of_kind("error")[0]) - run.state_ms("idle")
     assert QUICK["idle_timeout_ms"] - 100 <= found_ms <= QUICK["idle_timeout_ms"] + 1100
     conversation.assert_played(run, (run.cloud.turns[-1], "whole"))
 
@@ -180,7 +180,7 @@ def test_a_goodbye_of_tls_alone_is_noticed_at_the_idle_timeout_at_the_latest(out
     run = outcome("a goodbye of TLS without the end of TCP", interpreter)
     assert run.outcomes == ["cut", "answered"], run.result.why()
     error = run.result.of_kind("error")[0]
-    late_ms = run.report_ms(error) - run.received(DELTA)[LATER - 1].t_ms
+    late_ms = run.result.report_ms(error) - run.received(DELTA)[LATER - 1].t_ms
     assert late_ms < (500 if interpreter == CPYTHON else QUICK["idle_timeout_ms"] + 1200)
 
 

@@ -292,5 +292,5 @@ def test_summary_is_json_that_shows_where_zero_is(tree):
     result = fly(tree, script="wait idle\npress\nwait listening\nrelease\nwait turn\n")
     json.dumps(result.run)
     pressed_ms = next(t_ms for t_ms, what in result.run["actions"] if what == "press")
-    listening_ms = next(r["t_ms"] for r in result.reports if r.get("state") == "listening") - result.run["t_ms_start"]
+    listening_ms = result.report_ms(next(r for r in result.reports if r.get("state") == "listening"))
     assert 0 <= listening_ms - pressed_ms <= 40

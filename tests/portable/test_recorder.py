@@ -4,7 +4,7 @@ import asyncio
 
 import check
 from check import assert_no_allocation, raises, stepped
-from fake_audio import FakeMic, pcm, samples_of
+from fake_audio import FakeMic, samples_of
 from firmware import trace as codes
 from firmware.audio import codec
 from firmware.audio.gate import Gate

@@ -73,8 +73,12 @@ class Result:
         """
         if not self.reports or not self.run:
             return 0
-        begin_ms = (self.reports[0]["t_ms"] - self.run["t_ms_start"]) % (1 << 30)  # before it modules are loaded
+        begin_ms = self.report_ms(self.reports[0])  # before it modules are loaded
         return max([to_ms - from_ms for from_ms, to_ms in self.run["pauses"] if from_ms >= begin_ms], default=0)
+
+    def report_ms(self, report):
+        """When the speaker reported this, in ms of the world."""
+        return (report["t_ms"] - self.run["t_ms_start"]) % (1 << 30)
 
     def of_kind(self, kind):
         return [report for report in self.reports if report.get("kind") == kind]

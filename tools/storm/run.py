@@ -6,7 +6,6 @@ import hashlib
 import json
 import random
 import tempfile
-from array import array
 
 import numpy
 
